@@ -1,0 +1,97 @@
+/* clock - see clock.h. */
+#include "clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static int64_t offset_ms;
+
+uint64_t
+clock_mono_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t
+clock_mono_ms(void)
+{
+	return clock_mono_ns() / 1000000u;
+}
+
+int64_t
+clock_wall_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000 + offset_ms;
+}
+
+void
+clock_set_offset_ms(int64_t offset)
+{
+	offset_ms = offset;
+}
+
+int64_t
+clock_offset_ms(void)
+{
+	return offset_ms;
+}
+
+void
+clock_format(int64_t wall_ms, char out[CLOCK_RFC3339_LEN])
+{
+	static time_t last_s = -1;
+	static char last[20];
+	time_t s = (time_t)(wall_ms / 1000);
+	int ms = (int)(wall_ms % 1000);
+
+	if (ms < 0) {
+		ms += 1000;
+		s--;
+	}
+	if (s != last_s || last[0] == '\0') {
+		struct tm tm;
+
+		gmtime_r(&s, &tm);
+		strftime(last, sizeof(last), "%Y-%m-%dT%H:%M:%S", &tm);
+		last_s = s;
+	}
+	memcpy(out, last, 19);
+	out[19] = '.';
+	out[20] = (char)('0' + ms / 100);
+	out[21] = (char)('0' + ms / 10 % 10);
+	out[22] = (char)('0' + ms % 10);
+	out[23] = 'Z';
+	out[24] = '\0';
+}
+
+bool
+clock_parse_duration(struct slice s, int64_t *ms_r)
+{
+	int64_t unit = 1000;
+	uint64_t v;
+
+	if (s.n == 0)
+		return false;
+	if (slice_ends(s, "ms")) {
+		unit = 1;
+		s.n -= 2;
+	} else {
+		switch (s.p[s.n - 1]) {
+		case 's': unit = 1000; s.n--; break;
+		case 'm': unit = 60 * 1000; s.n--; break;
+		case 'h': unit = 3600 * 1000; s.n--; break;
+		case 'd': unit = 24 * 3600 * 1000; s.n--; break;
+		default: break;
+		}
+	}
+	if (!slice_to_u64(s, &v) || v > INT64_MAX / 86400000)
+		return false;
+	*ms_r = (int64_t)v * unit;
+	return true;
+}

@@ -1,0 +1,36 @@
+/*
+ * emit - a role's way to the ledger: events are queued, sent to the recorder
+ * in order, acknowledged when committed, resent after a reconnect.
+ *
+ * The queue is bounded (bytes); emit_event() answers -1 when it is full or
+ * when there is no recorder and must_commit is asked for: the caller then
+ * applies `audit-unavailable`.
+ */
+#ifndef EMIT_H
+#define EMIT_H
+
+#include "base.h"
+#include "loop.h"
+#include "msg.h"
+#include "rng.h"
+
+struct emit;
+
+/* ok: committed. !ok: the recorder refused it or vanished for longer than
+ * the grace (2 s); the caller must not act. Called at most once. */
+typedef void emit_done_fn(void *ctx, bool ok);
+
+struct emit *emit_new(struct loop *l, enum role role, unsigned index,
+    size_t max_bytes) MUST_USE;
+void emit_free(struct emit *e);
+/* A (new) channel to the recorder; fd is *taken*. Unacknowledged events are
+ * sent again, in order. */
+void emit_attach(struct emit *e, int fd);
+/* json is copied. done may be NULL (fire and be recorded later). */
+int emit_event(struct emit *e, struct uuid id, struct uuid call,
+    struct slice json, emit_done_fn *done, void *ctx) MUST_USE;
+/* Forgets the callbacks for ctx (its owner goes away); events stay queued. */
+void emit_forget(struct emit *e, void *ctx);
+bool emit_connected(const struct emit *e);
+
+#endif

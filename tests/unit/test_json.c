@@ -96,7 +96,7 @@ static const struct vector vectors[] = {
 	    JSON_E_DUPLICATE_KEY, 18),
 	V("{\"\":1,\"\":2}", JSON_E_DUPLICATE_KEY, 6),
 	V("[{\"x\":[{\"k\":1,\"j\":[],\"k\":2}]}]", JSON_E_DUPLICATE_KEY,
-	    20),
+	    21),
 	V("{\"\\u0061\":1,\"b\":2,\"\\u0063\":3}", JSON_OK, 0),
 };
 

@@ -288,10 +288,9 @@ lookalike(struct slice name)
 }
 
 static int
-field_add(struct http1_head *h, struct slice name, struct slice value,
-    size_t at)
+field_add(struct http1_head *h, enum http1_known k, struct slice name,
+    struct slice value, size_t at)
 {
-	enum http1_known k = http1_known_of(name);
 	uint8_t flags = http1_known_flags(k);
 
 	if (k == HTTP1_F_OTHER) {
@@ -309,6 +308,19 @@ field_add(struct http1_head *h, struct slice name, struct slice value,
 	return 0;
 }
 
+/* How many bytes of token stand at p.  Most names are known ones, of which
+ * no byte needs a look of its own. */
+static size_t
+name_span(const char *p, size_t n, enum http1_known *k_r)
+{
+	const char *q = memchr(p, ':', n < 32 ? n : 32);
+
+	*k_r = q == NULL ? HTTP1_F_OTHER :
+	    http1_known_of(slice_make(p, (size_t)(q - p)));
+	return *k_r == HTTP1_F_OTHER ? http1_span(p, n, C_TOKEN) :
+	    (size_t)(q - p);
+}
+
 /* Reads the fields from `at` to the empty line, which is known to stand at
  * end - 2.  Lines are known to end in CR LF, but not what is inside. */
 static int
@@ -317,7 +329,8 @@ fields_read(struct http1_head *h, struct slice in, size_t at, size_t end,
 {
 	while (at < end - 2) {
 		const char *p = in.p + at;
-		size_t n = http1_span(p, end - at, C_TOKEN);
+		enum http1_known k;
+		size_t n = name_span(p, end - at, &k);
 		size_t v = n + 1;
 
 		if (p[0] == ' ' || p[0] == '\t')
@@ -337,7 +350,7 @@ fields_read(struct http1_head *h, struct slice in, size_t at, size_t end,
 		while (len > 0 && (p[v + len - 1] == ' ' ||
 		    p[v + len - 1] == '\t'))
 			len--;
-		if (field_add(h, slice_make(p, n), slice_make(p + v, len),
+		if (field_add(h, k, slice_make(p, n), slice_make(p + v, len),
 		    at) != 0)
 			return -1;
 		at = next;

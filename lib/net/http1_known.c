@@ -126,10 +126,33 @@ static const uint8_t first_of_len[] = {
 	[20] = HTTP1_F_MCP_PROTOCOL_VERSION,
 };
 
+/* Capital ASCII letters of eight bytes made small. */
+static inline uint64_t
+fold8(const char *p)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t w, low, upper;
+
+	memcpy(&w, p, 8);
+	low = w & (ones * 0x7f);
+	/* the high bit: from "A" on, but not behind "Z", and ASCII */
+	upper = (low + ones * (0x80 - 'A')) ^ (low + ones * (0x7f - 'Z'));
+	upper &= ~w & (ones * 0x80);
+	return w | upper >> 2;
+}
+
 static inline bool
 same(const char *a, const char *lower, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
+	uint64_t w;
+	size_t i = 0;
+
+	for (; n - i >= 8; i += 8) {
+		memcpy(&w, lower + i, 8);
+		if (fold8(a + i) != w)
+			return false;
+	}
+	for (; i < n; i++) {
 		unsigned char c = (unsigned char)a[i];
 
 		c |= (unsigned char)((unsigned)(c - 'A') < 26) << 5;
@@ -146,7 +169,9 @@ http1_known_of(struct slice name)
 		return HTTP1_F_OTHER;
 	for (unsigned k = first_of_len[name.n];
 	    k < HTTP1_F_COUNT && known[k].n == name.n; k++)
-		if (same(name.p, known[k].name, name.n))
+		/* a cheap no first: letters are alike but for one bit */
+		if (((name.p[0] ^ known[k].name[0]) & ~0x20) == 0 &&
+		    same(name.p, known[k].name, name.n))
 			return (enum http1_known)k;
 	return HTTP1_F_OTHER;
 }

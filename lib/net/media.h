@@ -48,7 +48,8 @@ enum media_coding media_coding_of(struct slice content_encoding);
 
 /* Would a response of this type ("text/event-stream", lower case) do?  The
  * most specific range decides, q=0 refuses, a malformed range counts for
- * nothing.  No Accept at all (p == NULL) accepts everything. */
+ * nothing.  No Accept at all (p == NULL) accepts everything, an empty one
+ * nothing. */
 bool media_accepts(struct slice accept, const char *type);
 /* The same, but only a range that names the type itself counts. */
 bool media_accepts_named(struct slice accept, const char *type);

@@ -30,11 +30,23 @@ sse_free(struct sse *s)
 	buf_free(&s->data);
 }
 
+/* One huge event must not cost its memory for the life of the stream. */
+#define KEEP_MAX (256u << 10)
+
+static void
+empty(struct buf *b)
+{
+	if (b->cap > KEEP_MAX)
+		buf_free(b);
+	else
+		buf_reset(b);
+}
+
 static void
 event_clear(struct sse *s)
 {
-	buf_reset(&s->raw);
-	buf_reset(&s->data);
+	empty(&s->raw);
+	empty(&s->data);
 	s->line = 0;
 	s->lines = s->data_lines = 0;
 	s->name = s->one = s->id = (struct sse_part){ 0, 0 };

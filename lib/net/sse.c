@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 
+#define BOM "\xef\xbb\xbf"
+
 const struct sse_limits sse_limits_default = {
 	.line = 4u << 20, .event = 8u << 20, .lines = 65536,
 };
@@ -170,6 +172,10 @@ line_end(struct sse *s, struct sse_event *ev_r)
 	if (line.n == 0)
 		return off == 0 ? comment_out(s, line, ev_r) :
 		    event_out(s, ev_r);
+	/* Forwarded as the first line, it would lose the BOM and become a
+	 * field that we did not see. */
+	if (slice_starts(line, BOM))
+		return fail(s, SSE_E_BOM), SSE_ERROR;
 	if (line.p[0] == ':')
 		return comment_out(s, line, ev_r);
 	if (++s->lines > s->lim->lines)
@@ -191,9 +197,7 @@ line_end(struct sse *s, struct sse_event *ev_r)
 static int
 bom_skip(struct sse *s, struct slice *in)
 {
-	static const char bom[3] = { '\xef', '\xbb', '\xbf' };
-
-	while (s->bom < 3 && in->n > 0 && in->p[0] == bom[s->bom]) {
+	while (s->bom < 3 && in->n > 0 && in->p[0] == BOM[s->bom]) {
 		s->bom++;
 		*in = slice_sub(*in, 1, SIZE_MAX);
 	}
@@ -202,7 +206,7 @@ bom_skip(struct sse *s, struct slice *in)
 	size_t n = s->bom;
 
 	s->bom = 3;
-	return buf_add(&s->raw, bom, n) != 0 ? fail(s, SSE_E_LINE) : 0;
+	return buf_add(&s->raw, BOM, n) != 0 ? fail(s, SSE_E_LINE) : 0;
 }
 
 /* Appends up to the line end; 1 when it was found and taken. */
@@ -277,6 +281,8 @@ sse_error_text(enum sse_error e)
 		return "An event of the stream is larger than the limit.";
 	case SSE_E_LINES:
 		return "An event of the stream has more lines than the limit.";
+	case SSE_E_BOM:
+		return "A line of the event stream begins with a byte order mark.";
 	}
 	return "unknown";
 }

@@ -14,13 +14,16 @@
 #include "buf.h"
 
 enum sse_result {
-	SSE_ERROR = 0,	/* a limit was passed: end the stream; stays */
+	SSE_ERROR = 0,	/* a limit was passed, or a second BOM: end the
+			 * stream; stays */
 	SSE_MORE,	/* all input was taken */
 	SSE_EVENT,
 	SSE_COMMENT	/* a comment, or an empty line that ends no event */
 };
 
-enum sse_error { SSE_OK = 0, SSE_E_LINE, SSE_E_EVENT, SSE_E_LINES };
+enum sse_error {
+	SSE_OK = 0, SSE_E_LINE, SSE_E_EVENT, SSE_E_LINES, SSE_E_BOM
+};
 
 struct sse_limits {
 	size_t line;		/* bytes, 4 MiB */

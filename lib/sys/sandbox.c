@@ -292,6 +292,9 @@ seccomp_enter(const struct sandbox_promise *p, struct err *err)
 	if ((p->rights & SANDBOX_FILES) &&
 	    allow(f, calls_files, ARRAY_LEN(calls_files)) != 0)
 		goto out;
+	if ((p->rights & SANDBOX_MEMFD) && seccomp_rule_add(f, SCMP_ACT_ALLOW,
+	    SCMP_SYS(memfd_create), 0) != 0)
+		goto out;
 	if ((p->rights & SANDBOX_SPAWN) &&
 	    allow(f, calls_spawn, ARRAY_LEN(calls_spawn)) != 0)
 		goto out;

@@ -23,7 +23,7 @@ enum {
 	SANDBOX_FILES = 4,	/* open below dirs[] only */
 	SANDBOX_SPAWN = 8,	/* parents: fork, exec, wait, kill, pidfds */
 	SANDBOX_LISTEN = 16,	/* parents: bind and listen */
-	SANDBOX_UNIX_CONNECT = 32
+	SANDBOX_MEMFD = 32	/* the compiler: make and seal a memfd */
 };
 
 struct sandbox_dir {

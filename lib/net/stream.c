@@ -24,7 +24,6 @@ stream_new(int fd)
 
 	ASSERT(fl >= 0 && fcntl(fd, F_SETFL, fl | O_NONBLOCK) == 0);
 	s->fd = fd;
-	buf_init(&s->preface, TLS_PREFACE_MAX);
 	return s;
 }
 
@@ -33,6 +32,7 @@ stream_plain(int fd, struct slice preface)
 {
 	struct stream *s = stream_new(fd);
 
+	buf_init(&s->preface, preface.n);
 	ASSERT(buf_add_slice(&s->preface, preface) == 0);
 	return s;
 }
@@ -83,6 +83,17 @@ stream_abort(struct stream *s)
 	tls_conn_free(s->tls);
 	s->tls = NULL;
 	stream_free(s);
+}
+
+int
+stream_release(struct stream *s)
+{
+	int fd = s->fd;
+
+	ASSERT(s->tls == NULL);
+	s->fd = -1;
+	stream_free(s);
+	return fd;
 }
 
 int

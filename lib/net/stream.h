@@ -24,6 +24,10 @@ void stream_free(struct stream *s);
  * look complete). */
 void stream_abort(struct stream *s);
 
+/* A plain stream only: gives the descriptor back, open, and frees the rest
+ * (a preface not read yet is lost). */
+int stream_release(struct stream *s) MUST_USE;
+
 /* Plain streams answer 1. */
 int stream_handshake(struct stream *s);
 ssize_t stream_read(struct stream *s, void *p, size_t n);

@@ -31,6 +31,7 @@
 #define SLOTS_MAX 1024		/* peers a client keeps sessions of */
 #define SLOT_SESSIONS 2
 #define SMALL_READ 1024
+#define READ_AHEAD 20480	/* more than the largest record */
 
 #define CIPHERS12 "ECDHE+AESGCM:ECDHE+CHACHA20"
 #define CIPHERS13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:" \
@@ -92,7 +93,7 @@ static BIO_METHOD *bio_method;
 static int
 bio_receive(struct tls_conn *t, char *p, int n)
 {
-	static char scratch[TLS_PREFACE_MAX];
+	static char scratch[READ_AHEAD];
 	bool small = n < SMALL_READ;
 	ssize_t k;
 
@@ -694,7 +695,7 @@ conn_new(struct tls_ctx *c, int fd)
 
 	t->ctx = c;
 	t->fd = fd;
-	buf_init(&t->in, TLS_PREFACE_MAX);
+	buf_init(&t->in, READ_AHEAD);
 	t->ssl = SSL_new(c->ssl);
 	ASSERT(t->ssl != NULL);
 	SSL_set_app_data(t->ssl, t);
@@ -708,9 +709,11 @@ tls_server_conn(struct tls_ctx *c, int fd, struct slice preface)
 {
 	struct tls_conn *t;
 
-	ASSERT(c->server && preface.n <= TLS_PREFACE_MAX);
+	ASSERT(c->server);
 	t = conn_new(c, fd);
-	buf_add_slice(&t->in, preface);
+	if (preface.n > t->in.max)
+		t->in.max = preface.n;
+	ASSERT(buf_add_slice(&t->in, preface) == 0);
 	SSL_set_accept_state(t->ssl);
 	return t;
 }

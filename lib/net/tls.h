@@ -68,9 +68,8 @@ struct tls_leaf *tls_leaf_new(struct tls_key *key, const struct slice *der,
 struct tls_leaf *tls_leaf_ref(struct tls_leaf *l);
 void tls_leaf_unref(struct tls_leaf *l);	/* NULL-safe */
 
-/* fd is borrowed. preface: bytes of the peer that were read already (copied;
- * at most TLS_PREFACE_MAX); TLS reads them first. */
-#define TLS_PREFACE_MAX 20480
+/* fd is borrowed. preface: bytes of the peer that were read already, however
+ * many (copied); TLS reads them first. */
 struct tls_conn *tls_server_conn(struct tls_ctx *c, int fd,
     struct slice preface) MUST_USE;
 /* host: as addr_host_normalise() made it; names get SNI, IP literals none.

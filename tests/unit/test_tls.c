@@ -450,7 +450,18 @@ test_not_tls(void **st)
 	assert_true(stream_error(p.s)[0] != '\0');
 	stream_free(p.s);
 	p.s = stream_plain(p.fd[1], SLICE("x"));
+	assert_int_equal(stream_release(p.s), p.fd[1]);
+	close(p.fd[1]);
+	/* More in hand than any hello: an error, not an accident. */
+	char *junk = calloc(1, 100000);
+
+	junk[0] = 0x16;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, p.fd), 0);
+	p.s = stream_tls_server(server, p.fd[0], slice_make(junk, 100000), l);
+	assert_int_equal(stream_handshake(p.s), TLS_ERROR);
 	stream_free(p.s);
+	close(p.fd[1]);
+	free(junk);
 	tls_leaf_unref(l);
 }
 

@@ -23,7 +23,7 @@ enum {
 	SANDBOX_FILES = 4,	/* open below dirs[] only */
 	SANDBOX_SPAWN = 8,	/* parents: fork, exec, wait, kill, pidfds */
 	SANDBOX_LISTEN = 16,	/* parents: bind and listen */
-	SANDBOX_UNIX_CONNECT = 32
+	SANDBOX_MEMFD = 32	/* the compiler: make and seal a memfd */
 };
 
 struct sandbox_dir {
@@ -40,6 +40,9 @@ struct sandbox_promise {
 	bool best_effort;	/* go on without Landlock where there is none */
 };
 
+/* When root: become user for good; else nothing. Role processes call it before
+ * setup(), so that the files they make are the user's. */
+int sandbox_drop_user(const char *user, struct err *err) MUST_USE;
 /* Never undone. 0, or -1 and err: the caller exits. */
 int sandbox_enter(const struct sandbox_promise *p, struct err *err) MUST_USE;
 /* PR_SET_DUMPABLE 0, RLIMIT_CORE 0, RLIMIT_MEMLOCK as far as allowed;

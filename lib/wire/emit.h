@@ -10,6 +10,7 @@
 #define EMIT_H
 
 #include "base.h"
+#include "chan.h"
 #include "loop.h"
 #include "msg.h"
 #include "rng.h"
@@ -31,6 +32,12 @@ int emit_event(struct emit *e, struct uuid id, struct uuid call,
     struct slice json, emit_done_fn *done, void *ctx) MUST_USE;
 /* Forgets the callbacks for ctx (its owner goes away); events stay queued. */
 void emit_forget(struct emit *e, void *ctx);
+/* Other messages on the recorder's channel (SIGN for the keeper, FEED_* for a
+ * consumer that also emits) go to fn; emit_chan() is there to answer, NULL
+ * while there is no recorder. on_attach is called after each (re)connect. */
+void emit_on_other(struct emit *e, chan_msg_fn *fn, loop_fn *on_attach,
+    void *ctx);
+struct chan *emit_chan(struct emit *e);
 bool emit_connected(const struct emit *e);
 
 #endif

@@ -1,0 +1,276 @@
+/* emit - see emit.h. */
+#include "emit.h"
+
+#include <stdlib.h>
+
+#include "list.h"
+#include "log.h"
+#include "pack.h"
+
+#define GRACE_MS 2000
+
+struct pending {
+	struct list link;
+	uint64_t n;
+	struct uuid id, call;
+	emit_done_fn *done;
+	void *ctx;
+	size_t len;
+	char json[];
+};
+
+struct emit {
+	struct loop *loop;
+	struct chan *chan;
+	enum role role;
+	unsigned index;
+	struct list queue;	/* oldest first; not yet acknowledged */
+	uint64_t next_n;
+	size_t bytes, max_bytes;
+	struct loop_timer *grace;
+	chan_msg_fn *other_fn;
+	loop_fn *attach_fn;
+	void *other_ctx;
+};
+
+static void on_grace(void *ctx);
+
+struct emit *
+emit_new(struct loop *l, enum role role, unsigned index, size_t max_bytes)
+{
+	struct emit *e = base_calloc(1, sizeof(*e));
+
+	e->loop = l;
+	e->role = role;
+	e->index = index;
+	e->max_bytes = max_bytes;
+	e->next_n = 1;
+	list_init(&e->queue);
+	e->grace = loop_timer_new(l, on_grace, e);
+	loop_timer_set(e->grace, GRACE_MS);
+	return e;
+}
+
+void
+emit_free(struct emit *e)
+{
+	if (e == NULL)
+		return;
+	list_each_safe(it, tmp, &e->queue) {
+		list_remove(it);
+		free(list_entry(it, struct pending, link));
+	}
+	chan_free(e->chan);
+	loop_timer_del(e->grace);
+	free(e);
+}
+
+static void
+finish(struct emit *e, struct pending *p, bool ok)
+{
+	emit_done_fn *done = p->done;
+	void *ctx = p->ctx;
+
+	list_remove(&p->link);
+	e->bytes -= p->len;
+	free(p);
+	if (done != NULL)
+		done(ctx, ok);
+}
+
+/* The recorder is away for longer than the grace: whoever waits is told so.
+ * The events stay queued, so that what was decided is still recorded. */
+static void
+on_grace(void *ctx)
+{
+	struct emit *e = ctx;
+	bool again = true;
+
+	while (again) {
+		again = false;
+		list_each(it, &e->queue) {
+			struct pending *p = list_entry(it, struct pending,
+			    link);
+			emit_done_fn *done = p->done;
+
+			if (done == NULL)
+				continue;
+			p->done = NULL;
+			done(p->ctx, false);
+			again = true;	/* the queue may have changed */
+			break;
+		}
+	}
+}
+
+static int
+send_one(struct emit *e, const struct pending *p)
+{
+	struct buf *b = chan_begin(e->chan, MSG_EVENT);
+
+	if (b == NULL)
+		return -1;
+	pack_u64(b, p->n);
+	pack_bytes(b, p->id.b, 16);
+	pack_bytes(b, p->call.b, 16);
+	pack_slice(b, slice_make(p->json, p->len));
+	return chan_end(e->chan);
+}
+
+static int
+on_ack(struct emit *e, struct slice body)
+{
+	struct unpack u;
+
+	unpack_init(&u, body);
+	uint64_t n = unpack_u64(&u);
+
+	if (!unpack_done(&u) || n >= e->next_n)
+		return -1;
+	while (!list_empty(&e->queue)) {
+		struct pending *p = list_entry(e->queue.next, struct pending,
+		    link);
+
+		if (p->n > n)
+			break;
+		finish(e, p, true);
+	}
+	return 0;
+}
+
+static int
+on_refused(struct emit *e, struct slice body)
+{
+	struct unpack u;
+
+	unpack_init(&u, body);
+	uint64_t n = unpack_u64(&u);
+	struct slice why = unpack_slice(&u);
+
+	if (!unpack_done(&u))
+		return -1;
+	log_error("recorder refused event %llu: %.*s", (unsigned long long)n,
+	    SLICE_FMT(why));
+	list_each(it, &e->queue) {
+		struct pending *p = list_entry(it, struct pending, link);
+
+		if (p->n == n) {
+			finish(e, p, false);
+			return 0;
+		}
+	}
+	return 0;
+}
+
+static int
+on_msg(void *ctx, struct chan *c, enum msg_type type, struct slice body,
+    int fd)
+{
+	struct emit *e = ctx;
+
+	if (type == MSG_EVENT_ACK && fd < 0)
+		return on_ack(e, body);
+	if (type == MSG_EVENT_REFUSED && fd < 0)
+		return on_refused(e, body);
+	if (type == MSG_HELLO && fd < 0)
+		return 0;
+	if (e->other_fn != NULL)
+		return e->other_fn(e->other_ctx, c, type, body, fd);
+	base_close(&fd);
+	return -1;
+}
+
+static void
+on_close(void *ctx, struct chan *c)
+{
+	struct emit *e = ctx;
+
+	(void)c;
+	chan_free(e->chan);
+	e->chan = NULL;
+	loop_timer_set(e->grace, GRACE_MS);
+}
+
+void
+emit_attach(struct emit *e, int fd)
+{
+	struct buf *b;
+
+	chan_free(e->chan);
+	loop_timer_stop(e->grace);
+	e->chan = chan_new(e->loop, fd, e->max_bytes * 2 + (1u << 20), on_msg,
+	    on_close, e);
+	b = chan_begin(e->chan, MSG_HELLO);
+	ASSERT(b != NULL);
+	pack_u8(b, (uint8_t)e->role);
+	pack_u8(b, (uint8_t)e->index);
+	pack_u16(b, MSG_VERSION);
+	chan_end(e->chan);
+	list_each(it, &e->queue)
+		if (send_one(e, list_entry(it, struct pending, link)) != 0)
+			log_error("resend of events does not fit");
+	if (e->attach_fn != NULL)
+		e->attach_fn(e->other_ctx);
+}
+
+int
+emit_event(struct emit *e, struct uuid id, struct uuid call,
+    struct slice json, emit_done_fn *done, void *ctx)
+{
+	struct pending *p;
+
+	if (json.n > e->max_bytes - e->bytes)
+		return -1;
+	if (done != NULL && e->chan == NULL)
+		return -1;
+	p = base_realloc(NULL, sizeof(*p) + json.n);
+	memset(p, 0, sizeof(*p));
+	p->n = e->next_n++;
+	p->id = id;
+	p->call = call;
+	p->done = done;
+	p->ctx = ctx;
+	p->len = json.n;
+	memcpy(p->json, json.p, json.n);
+	list_append(&e->queue, &p->link);
+	e->bytes += json.n;
+	if (e->chan != NULL && send_one(e, p) != 0) {
+		e->next_n--;
+		list_remove(&p->link);
+		e->bytes -= p->len;
+		free(p);
+		return -1;
+	}
+	return 0;
+}
+
+void
+emit_forget(struct emit *e, void *ctx)
+{
+	list_each(it, &e->queue) {
+		struct pending *p = list_entry(it, struct pending, link);
+
+		if (p->ctx == ctx)
+			p->done = NULL;
+	}
+}
+
+void
+emit_on_other(struct emit *e, chan_msg_fn *fn, loop_fn *on_attach, void *ctx)
+{
+	e->other_fn = fn;
+	e->attach_fn = on_attach;
+	e->other_ctx = ctx;
+}
+
+struct chan *
+emit_chan(struct emit *e)
+{
+	return e->chan;
+}
+
+bool
+emit_connected(const struct emit *e)
+{
+	return e->chan != NULL;
+}

@@ -87,6 +87,12 @@ ledger_group(const struct ledger *l)
 	return l->group;
 }
 
+bool
+ledger_in_group(const struct ledger *l)
+{
+	return l->in_group;
+}
+
 const char *
 ledger_why(const struct ledger *l)
 {

@@ -51,6 +51,8 @@ int ledger_add_checkpoint(struct ledger *l, const struct merkle *m,
 /* 0, or -1: damaged, nothing of the group is recorded. Without a group: 0. */
 int ledger_commit(struct ledger *l) MUST_USE;
 unsigned ledger_group(const struct ledger *l);	/* rows not yet committed */
+/* A transaction is open, also when only resends were found in it. */
+bool ledger_in_group(const struct ledger *l);
 
 uint64_t ledger_head(const struct ledger *l);	/* seq of the last row */
 const uint8_t *ledger_head_hash(const struct ledger *l);

@@ -88,7 +88,7 @@ fail:
 
 /* 1: sent; 0: enough for this answer. */
 static int
-send_row(struct consumer *c, size_t *bytes)
+send_next(struct consumer *c, size_t *bytes)
 {
 	sqlite3_stmt *s = c->r->range;
 	size_t n = (size_t)sqlite3_column_bytes(s, 2);
@@ -129,7 +129,7 @@ send_range(struct consumer *c, uint64_t *next_r, uint64_t *head_r)
 
 		if (sqlite3_column_bytes(r->range, 1) != 16)
 			return -1;
-		if (send_row(c, &bytes) == 0)
+		if (send_next(c, &bytes) == 0)
 			break;
 		next = seq + 1;
 	}

@@ -501,7 +501,7 @@ on_advice(void *ctx, enum msg_type type, struct unpack *u)
 		exchange_resume(ex);
 		return;
 	}
-	exchange_refuse(ex, REASON_DETECTOR_LATE, "");
+	exchange_refuse(ex, REASON_DETECTOR_LATE, "%s", "");
 	exchange_answer_refusal(ex);
 }
 
@@ -516,7 +516,7 @@ on_advice_late(void *ctx)
 		exchange_resume(ex);
 		return;
 	}
-	exchange_refuse(ex, REASON_DETECTOR_LATE, "");
+	exchange_refuse(ex, REASON_DETECTOR_LATE, "%s", "");
 	exchange_answer_refusal(ex);
 }
 
@@ -543,7 +543,7 @@ call_advise(struct exchange *ex)
 		if (exchange_exception(ex, REASON_DETECTOR_LATE,
 		    "no detector"))
 			return STEP_DONE;
-		return exchange_refuse(ex, REASON_DETECTOR_LATE, "");
+		return exchange_refuse(ex, REASON_DETECTOR_LATE, "%s", "");
 	}
 	loop_timer_del(ex->timer);
 	ex->timer = loop_timer_new(ex->f->loop, on_advice_late, ex);
@@ -593,29 +593,37 @@ call_redact_out(struct exchange *ex)
 /* --- HOLD --------------------------------------------------------------------- */
 
 static void
+send_keepalive(struct exchange *ex)
+{
+	struct buf b, json;
+	int r;
+
+	buf_init(&b, 8192);
+	buf_init(&json, 8192);
+	if (ex->msg.progress_token.n > 0) {
+		mcp_write_progress(&json, ex->msg.progress_token,
+		    ++ex->progress, "waiting for a person's approval");
+		r = sse_write_event(&b, SLICE("message"), slice_make(NULL, 0),
+		    buf_slice(&json));
+	} else {
+		r = sse_write_comment(&b, SLICE("waiting for approval"));
+	}
+	if (r == 0)
+		r = http1_write_chunk(&ex->c->out, buf_slice(&b));
+	if (r != 0)
+		log_warn("a keep-alive did not fit");
+	buf_free(&b);
+	buf_free(&json);
+	conn_kick(ex->c);
+}
+
+static void
 on_keepalive(void *ctx)
 {
 	struct exchange *ex = ctx;
-	struct buf b;
 
-	if (ex->hold_stream) {
-		struct buf chunk;
-
-		buf_init(&b, 8192);
-		if (ex->msg.progress_token.n > 0) {
-			buf_init(&chunk, 8192);
-			mcp_write_progress(&chunk, ex->msg.progress_token,
-			    ++ex->progress, "waiting for a person's approval");
-			sse_write_event(&b, SLICE("message"),
-			    slice_make(NULL, 0), buf_slice(&chunk));
-			buf_free(&chunk);
-		} else {
-			sse_write_comment(&b, SLICE("waiting for approval"));
-		}
-		http1_write_chunk(&ex->c->out, buf_slice(&b));
-		buf_free(&b);
-		conn_kick(ex->c);
-	}
+	if (ex->hold_stream)
+		send_keepalive(ex);
 	loop_timer_set(ex->keepalive,
 	    (uint64_t)ex->view->conf->hold_keepalive_ms);
 }
@@ -663,14 +671,14 @@ call_hold(struct exchange *ex)
 	if (ex->verdict.effect != CONF_HOLD || ex->consumed)
 		return STEP_DONE;
 	if (ex->f->broker == NULL)
-		return exchange_refuse(ex, REASON_BROKER, "");
+		return exchange_refuse(ex, REASON_BROKER, "%s", "");
 	expires = clock_wall_ms() + ex->view->conf->hold_expires_ms;
 	buf_init(&card, 16u << 20);
 	record_card(ex, &w, &card);
 	b = chan_begin(ex->f->broker, MSG_HOLD);
 	if (b == NULL) {
 		buf_free(&card);
-		return exchange_refuse(ex, REASON_BROKER, "");
+		return exchange_refuse(ex, REASON_BROKER, "%s", "");
 	}
 	pack_bytes(b, ex->call.b, 16);
 	pack_bytes(b, ex->digest, 32);
@@ -681,7 +689,7 @@ call_hold(struct exchange *ex)
 	r = chan_end(ex->f->broker);
 	buf_free(&card);
 	if (r != 0)
-		return exchange_refuse(ex, REASON_BROKER, "");
+		return exchange_refuse(ex, REASON_BROKER, "%s", "");
 	ex->held = true;
 	if (!ex->hold_stream && ex->keepalive == NULL)
 		begin_hold_stream(ex);
@@ -703,7 +711,7 @@ on_recorded(void *ctx, bool ok)
 			exchange_resume(ex);
 			return;
 		}
-		exchange_refuse(ex, REASON_AUDIT_UNAVAILABLE, "");
+		exchange_refuse(ex, REASON_AUDIT_UNAVAILABLE, "%s", "");
 		ex->recorded = true;	/* queued; its outcome says denied */
 		exchange_answer_refusal(ex);
 		return;
@@ -723,7 +731,7 @@ call_record_decision(struct exchange *ex)
 		if (exchange_exception(ex, REASON_AUDIT_UNAVAILABLE,
 		    "no recorder"))
 			return STEP_DONE;
-		return exchange_refuse(ex, REASON_AUDIT_UNAVAILABLE, "");
+		return exchange_refuse(ex, REASON_AUDIT_UNAVAILABLE, "%s", "");
 	}
 	return STEP_WAIT;
 }
@@ -893,7 +901,7 @@ call_forward(struct exchange *ex)
 	if (ex->request_head_sent)
 		return STEP_DONE;
 	if (!sealed_session(ex, &session_id))
-		return exchange_refuse(ex, REASON_SESSION_BINDING, "");
+		return exchange_refuse(ex, REASON_SESSION_BINDING, "%s", "");
 	if (write_head(ex, session_id) != 0)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");
@@ -901,7 +909,7 @@ call_forward(struct exchange *ex)
 	key = arena_printf(ex->a, "%s|%s:%u|%s|%s|%s", ex->con->name, t.host,
 	    t.port, p->user, p->agent, ex->view->name);
 	if (key == NULL)
-		return exchange_refuse(ex, REASON_BODY_TOO_LARGE, "");
+		return exchange_refuse(ex, REASON_BODY_TOO_LARGE, "%s", "");
 	t.key = slice_str(key);
 	/* A pooled connection is there at once: the callback resumes later, a
 	 * step never resumes itself. */

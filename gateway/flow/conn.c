@@ -71,8 +71,10 @@ on_timeout(void *ctx)
 	struct conn *c = ctx;
 
 	if (c->state == CONN_HEAD && c->in.len > 0) {
-		http1_write_error(&c->out, 408, "header-time",
-		    "The request head did not arrive in time.", NULL, true);
+		if (http1_write_error(&c->out, 408, "header-time",
+		    "The request head did not arrive in time.", NULL,
+		    true) != 0)
+			log_error("no room for an error answer");
 		conn_finish(c);
 		return;
 	}

@@ -39,7 +39,7 @@ limit(struct exchange *ex, enum redact_result r)
 		    ex->redact_out.items[0].id : "a rule");
 	if (exchange_exception(ex, REASON_REDACTOR_LIMIT, "limit"))
 		return STEP_DONE;
-	return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "");
+	return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "%s", "");
 }
 
 /* The arguments as they now stand in the rewritten message. */
@@ -84,7 +84,7 @@ redact_rest(struct exchange *ex)
 	buf_init(&b, ex->new_body.max);
 	if (json_index(&d, ex->action.arguments, NULL) != JSON_OK) {
 		json_free(&d);
-		return exchange_refuse(ex, REASON_UNPARSEABLE, "");
+		return exchange_refuse(ex, REASON_UNPARSEABLE, "%s", "");
 	}
 	r = redact_json(ex->view->redact, &d, ex->action.arguments, &opt, &b,
 	    &rep);
@@ -152,7 +152,7 @@ on_context(void *ctx, enum msg_type type, struct unpack *u)
 	if (type != MSG_CONTEXT_ACK && !exchange_exception(ex,
 	    REASON_DETECTOR_LATE, "context of a result")) {
 		buf_reset(&ex->held_out);
-		exchange_refuse(ex, REASON_DETECTOR_LATE, "");
+		exchange_refuse(ex, REASON_DETECTOR_LATE, "%s", "");
 		ex->context_wait = false;
 		exchange_answer_refusal(ex);
 		return;

@@ -18,6 +18,7 @@
 #include "map.h"
 #include "mcp.h"
 #include "media.h"
+#include "pack.h"
 #include "policy.h"
 #include "redact.h"
 #include "sse.h"

@@ -302,7 +302,7 @@ deliver_event(struct exchange *ex, const struct sse_event *ev)
 		    slice_make(NULL, 0), clean);
 		bytes = buf_slice(&out);
 		if (r != 0)
-			exchange_refuse(ex, REASON_REDACTOR_LIMIT, " ");
+			exchange_refuse(ex, REASON_REDACTOR_LIMIT, "%s", "");
 	}
 	if (r != 0) {
 		refuse_response(ex, ex->reason, ex->detail);

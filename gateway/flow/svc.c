@@ -602,7 +602,7 @@ ask_consume(struct flow *f, struct exchange *ex)
 	struct buf *b = chan_begin(f->broker, MSG_CONSUME);
 
 	if (b == NULL) {
-		exchange_refuse(ex, REASON_BROKER, "");
+		exchange_refuse(ex, REASON_BROKER, "%s", "");
 		exchange_answer_refusal(ex);
 		return;
 	}
@@ -789,7 +789,7 @@ refuse_held(struct flow *f)
 			if (ex->over || ex->step != STEP_HOLD || !ex->held)
 				continue;
 			finish_hold(ex);
-			exchange_refuse(ex, REASON_BROKER, "");
+			exchange_refuse(ex, REASON_BROKER, "%s", "");
 			exchange_answer_refusal(ex);
 			again = true;
 			break;

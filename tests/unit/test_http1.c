@@ -236,6 +236,8 @@ static const struct vector {
 	/* fields that gates and servers read in two ways */
 	REQ("two Content-Types", DUPLICATE, POST("Content-Type: text/plain\r\n"
 	    "Content-Type: application/json\r\n")),
+	REQ("two Content-Encodings", DUPLICATE,
+	    POST("Content-Encoding: identity\r\nContent-Encoding: gzip\r\n")),
 	REQ("two Authorizations", DUPLICATE,
 	    POST("Authorization: Bearer a\r\nAuthorization: Bearer b\r\n")),
 	REQ("two Mcp-Session-Ids", DUPLICATE,

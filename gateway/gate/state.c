@@ -19,7 +19,7 @@
 #define SCHEMA_VERSION 1
 
 const char *const state_connector_names[STATE_CONNECTOR_STATES] = {
-	"disabled", "observe", "enabled", "ask-all"
+	"disabled", "observe", "enabled", "ask-all", "catalogue"
 };
 
 static const char schema[] =

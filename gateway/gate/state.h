@@ -42,13 +42,13 @@ int state_session_insert(struct state *st, const struct state_session *s)
     MUST_USE;
 /* 0 and fn called once, 1: none such. */
 int state_session_get(struct state *st, const char *id, state_session_fn *fn,
-    void *ctx) MUST_USE;
+    void *ctx);
 /* only_open: neither revoked nor expired at `now`. Newest first. */
 int state_session_each(struct state *st, bool only_open, int64_t now,
-    state_session_fn *fn, void *ctx) MUST_USE;
+    state_session_fn *fn, void *ctx);
 /* Not revoked, expired at `now`: what the expiry timer closes. */
 int state_session_expired(struct state *st, int64_t now,
-    state_session_fn *fn, void *ctx) MUST_USE;
+    state_session_fn *fn, void *ctx);
 /* 1: none such, or revoked before. */
 int state_session_revoke(struct state *st, const char *id, int64_t at)
     MUST_USE;
@@ -63,7 +63,7 @@ struct hold *state_hold_get(struct state *st, int64_t id) MUST_USE;
 typedef int state_hold_fn(void *ctx, const struct hold *h);
 /* Newest first, at most limit; mask: bit per enum hold_state. */
 int state_hold_each(struct state *st, unsigned mask, unsigned limit,
-    state_hold_fn *fn, void *ctx) MUST_USE;
+    state_hold_fn *fn, void *ctx);
 /* Every row in `from` goes to `to`; how many, or -1. */
 int state_hold_move_all(struct state *st, enum hold_state from,
     enum hold_state to, int64_t at) MUST_USE;
@@ -81,13 +81,14 @@ struct state_tool {
 typedef int state_tool_fn(void *ctx, const struct state_tool *t);
 int state_tool_put(struct state *st, const struct state_tool *t) MUST_USE;
 int state_tool_get(struct state *st, const char *connector, const char *tool,
-    state_tool_fn *fn, void *ctx) MUST_USE;	/* 1: none such */
+    state_tool_fn *fn, void *ctx);	/* 1: none such */
 int state_tool_each(struct state *st, bool only_unclassified,
-    state_tool_fn *fn, void *ctx) MUST_USE;
+    state_tool_fn *fn, void *ctx);
 
 /* -- operator's overrides of a connector's state -- */
 enum state_connector_state {
 	STATE_DISABLED, STATE_OBSERVE, STATE_ENABLED, STATE_ASK_ALL,
+	STATE_CATALOGUE,	/* no override */
 	STATE_CONNECTOR_STATES
 };
 extern const char *const state_connector_names[STATE_CONNECTOR_STATES];
@@ -101,9 +102,8 @@ typedef int state_connector_fn(void *ctx, const struct state_connector *c);
 int state_connector_put(struct state *st, const struct state_connector *c)
     MUST_USE;
 int state_connector_get(struct state *st, const char *name,
-    state_connector_fn *fn, void *ctx) MUST_USE;	/* 1: none such */
-int state_connector_each(struct state *st, state_connector_fn *fn, void *ctx)
-    MUST_USE;
+    state_connector_fn *fn, void *ctx);	/* 1: none such */
+int state_connector_each(struct state *st, state_connector_fn *fn, void *ctx);
 
 /* -- kills -- */
 struct state_kill {
@@ -121,9 +121,9 @@ int state_kill_put(struct state *st, const struct state_kill *k) MUST_USE;
 int state_kill_end(struct state *st, const char *target, const char *by,
     const char *reason, int64_t at) MUST_USE;
 int state_kill_get(struct state *st, const char *target, state_kill_fn *fn,
-    void *ctx) MUST_USE;	/* the active one; 1: none */
+    void *ctx);	/* the active one; 1: none */
 int state_kill_each(struct state *st, bool only_active, unsigned limit,
-    state_kill_fn *fn, void *ctx) MUST_USE;
+    state_kill_fn *fn, void *ctx);
 
 /* Distinct values ever seen of "agent", "user" or "session", for the nearest
  * name; at most limit, newest first. */
@@ -131,6 +131,6 @@ typedef int state_name_fn(void *ctx, const char *name);
 enum state_name { STATE_NAME_AGENT, STATE_NAME_USER, STATE_NAME_SESSION,
 	STATE_NAME_CONNECTOR };
 int state_names(struct state *st, enum state_name what, unsigned limit,
-    state_name_fn *fn, void *ctx) MUST_USE;
+    state_name_fn *fn, void *ctx);
 
 #endif

@@ -43,6 +43,11 @@ struct json_doc {
 	uint32_t n, cap;
 	enum json_error error;
 	size_t error_off;
+	/* Kept between texts for the search of duplicate keys. */
+	struct json_seen *seen;
+	size_t seen_cap;
+	char *scratch;
+	size_t scratch_cap;
 };
 
 struct json_limits {

@@ -37,7 +37,8 @@ struct yaml_doc *yaml_parse(const char *file, struct slice text, bool multi,
 /* Reads the file whole (limit 1 MiB) and parses it. */
 struct yaml_doc *yaml_load(const char *file, bool multi, struct err *err)
     MUST_USE;
-void yaml_free(struct yaml_doc *d);
+/* NULL-safe. libyaml exports a yaml_free of its own and would call ours. */
+void yaml_free(struct yaml_doc *d) __asm__("portreeve_yaml_free");
 
 /* The value, or NULL. */
 struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);

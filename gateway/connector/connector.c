@@ -1,0 +1,247 @@
+/* connector - see connector.h: what roles do with the compiled registry. */
+#include "connector.h"
+
+#include <stdlib.h>
+
+#include "pack.h"
+
+static void
+unpack_tool(struct unpack *u, struct connector_tool *t)
+{
+	unsigned k, a;
+
+	t->name = unpack_strdup(u);
+	k = unpack_u8(u);
+	a = unpack_u8(u);
+	t->enabled = unpack_u8(u) != 0;
+	t->classified = unpack_u8(u) != 0;
+	if (k >= CONF_CLASSES || a >= POLICY_APPROVALS)
+		u->bad = true;
+	else {
+		t->klass = (enum conf_class)k;
+		t->approval = (enum policy_approval)a;
+	}
+}
+
+static void
+unpack_addr(struct unpack *u, struct addr_cidr *c)
+{
+	char *s = unpack_strdup(u);
+
+	if (!u->bad && !addr_parse_cidr(slice_str(s), c))
+		u->bad = true;
+	free(s);
+}
+
+static void
+unpack_connector(struct unpack *u, struct connector *c)
+{
+	char **texts[] = { &c->name, &c->path, &c->owner, &c->purpose,
+		&c->vendor, &c->source, &c->reviewer, &c->review_by,
+		&c->data_class, &c->risk, &c->environment, &c->ca_pem,
+		&c->credential, &c->cred_type, &c->cred_header,
+		&c->cred_template };
+	unsigned kind, state;
+	uint32_t n;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		*texts[i] = unpack_strdup(u);
+	kind = unpack_u8(u);
+	state = unpack_u8(u);
+	if (kind >= CONNECTOR_KINDS || state >= POLICY_STATES) {
+		u->bad = true;
+		return;
+	}
+	c->kind = (enum connector_kind)kind;
+	c->state = (enum policy_state)state;
+	c->tls = unpack_u8(u) != 0;
+	c->approved = unpack_u8(u) != 0;
+	c->media_stream = unpack_u8(u) != 0;
+	c->log_result = unpack_i64(u);
+	n = unpack_count(u, 6);
+	c->hosts = base_calloc(n + 1, sizeof(*c->hosts));
+	for (; c->nhosts < n; c->nhosts++) {
+		c->hosts[c->nhosts].host = unpack_strdup(u);
+		c->hosts[c->nhosts].port = unpack_u16(u);
+	}
+	n = unpack_count(u, 4);
+	c->pins = base_calloc(n + 1, sizeof(*c->pins));
+	for (; c->npins < n; c->npins++)
+		unpack_addr(u, &c->pins[c->npins]);
+	n = unpack_count(u, 4);
+	c->agents = base_calloc(n + 1, sizeof(*c->agents));
+	for (; c->nagents < n; c->nagents++)
+		c->agents[c->nagents] = unpack_strdup(u);
+	for (int t = 0; t < CONF_TRUSTS; t++)
+		for (int k = 0; k < CONF_CLASSES; k++) {
+			unsigned e = unpack_u8(u);
+
+			if (e >= CONF_EFFECTS)
+				u->bad = true;
+			else
+				c->matrix[t][k] = (enum conf_effect)e;
+		}
+	n = unpack_count(u, 8);
+	c->tools = base_calloc(n + 1, sizeof(*c->tools));
+	for (; c->ntools < n; c->ntools++)
+		unpack_tool(u, &c->tools[c->ntools]);
+	n = unpack_count(u, 16);
+	c->operations = base_calloc(n + 1, sizeof(*c->operations));
+	for (; c->noperations < n; c->noperations++) {
+		struct connector_operation *o = &c->operations[c->noperations];
+
+		o->method = unpack_strdup(u);
+		o->path = unpack_strdup(u);
+		unpack_tool(u, &o->tool);
+		o->name = o->tool.name;
+	}
+	if (c->nhosts == 0)
+		u->bad = true;
+}
+
+struct connector_set *
+connector_load(const struct snap *s)
+{
+	struct connector_set *set = base_calloc(1, sizeof(*set));
+	struct unpack u;
+	uint32_t n;
+
+	unpack_init(&u, snap_section(s, "connectors"));
+	n = unpack_count(&u, 64);
+	set->v = base_calloc(n + 1, sizeof(*set->v));
+	for (; set->n < n && !u.bad; set->n++)
+		unpack_connector(&u, &set->v[set->n]);
+	if (!unpack_done(&u)) {
+		connector_set_free(set);
+		return NULL;
+	}
+	return set;
+}
+
+static void
+connector_clear(struct connector *c)
+{
+	char *texts[] = { c->name, c->path, c->owner, c->purpose, c->vendor,
+		c->source, c->reviewer, c->review_by, c->data_class, c->risk,
+		c->environment, c->ca_pem, c->credential, c->cred_type,
+		c->cred_header, c->cred_template };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free(texts[i]);
+	for (size_t i = 0; i < c->nhosts; i++)
+		free(c->hosts[i].host);
+	for (size_t i = 0; i < c->nagents; i++)
+		free(c->agents[i]);
+	for (size_t i = 0; i < c->ntools; i++)
+		free(c->tools[i].name);
+	for (size_t i = 0; i < c->noperations; i++) {
+		free(c->operations[i].name);
+		free(c->operations[i].method);
+		free(c->operations[i].path);
+	}
+	free(c->hosts);
+	free(c->pins);
+	free(c->agents);
+	free(c->tools);
+	free(c->operations);
+}
+
+void
+connector_set_free(struct connector_set *s)
+{
+	if (s == NULL)
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		connector_clear(&s->v[i]);
+	free(s->v);
+	free(s);
+}
+
+struct connector *
+connector_named(const struct connector_set *s, struct slice name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (slice_is(name, s->v[i].name))
+			return &s->v[i];
+	return NULL;
+}
+
+static bool
+path_below(struct slice path, const char *base)
+{
+	size_t n = strlen(base);
+
+	while (n > 0 && base[n - 1] == '/')
+		n--;
+	return path.n >= n && memcmp(path.p, base, n) == 0 &&
+	    (path.n == n || path.p[n] == '/');
+}
+
+struct connector *
+connector_at(const struct connector_set *s, const char *host, uint16_t port,
+    struct slice path)
+{
+	struct connector *best = NULL;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct connector *c = &s->v[i];
+
+		for (size_t k = 0; k < c->nhosts; k++) {
+			if (c->hosts[k].port != port ||
+			    strcmp(c->hosts[k].host, host) != 0)
+				continue;
+			if (path.p != NULL && !path_below(path, c->path))
+				continue;
+			if (best == NULL ||
+			    strlen(c->path) > strlen(best->path))
+				best = c;
+			break;
+		}
+	}
+	return best;
+}
+
+bool
+connector_allows_agent(const struct connector *c, const char *agent)
+{
+	for (size_t i = 0; i < c->nagents; i++)
+		if (strcmp(c->agents[i], "*") == 0 ||
+		    strcmp(c->agents[i], agent) == 0)
+			return true;
+	return false;
+}
+
+const struct connector_tool *
+connector_tool(const struct connector *c, struct slice name)
+{
+	for (size_t i = 0; i < c->ntools; i++)
+		if (slice_is(name, c->tools[i].name))
+			return &c->tools[i];
+	return NULL;
+}
+
+bool
+connector_path_match(const char *template, struct slice path)
+{
+	struct slice t = slice_str(template);
+
+	while (t.p != NULL && path.p != NULL) {
+		struct slice a = slice_cut(&t, '/'), b = slice_cut(&path, '/');
+		bool any = a.n > 2 && a.p[0] == '{' && a.p[a.n - 1] == '}';
+
+		if (any ? b.n == 0 : !slice_eq(a, b))
+			return false;
+	}
+	return t.p == NULL && path.p == NULL;
+}
+
+const struct connector_operation *
+connector_operation(const struct connector *c, struct slice method,
+    struct slice path)
+{
+	for (size_t i = 0; i < c->noperations; i++)
+		if (slice_is(method, c->operations[i].method) &&
+		    connector_path_match(c->operations[i].path, path))
+			return &c->operations[i];
+	return NULL;
+}

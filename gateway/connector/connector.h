@@ -1,0 +1,107 @@
+/*
+ * connector - the registry of what agents may reach, the YAML files of connectors.d:
+ * one file a connector.
+ *
+ *   name: github                  # [a-z0-9-], unique
+ *   kind: mcp                     # or rest
+ *   url: https://api.example.com/mcp
+ *   hosts: [api.example.com]      # more hosts of the same service
+ *   pin: [10.1.2.3]               # addresses or CIDRs the guard lets through
+ *   ca: private-ca.pem            # trusted for this upstream besides `trust`
+ *   owner: team-dev  purpose: ...  vendor: ...  source: ...  reviewer: ...
+ *   review_by: 2027-01-01
+ *   data_class: internal  risk: medium  environment: prod
+ *   approved: true                # what is not approved never serves
+ *   state: enabled                # observe | disabled
+ *   agents: [coder, triage]       # who may use it; "*" all; empty is refused
+ *   credential: { name: gh, type: bearer }   # or type: header, header: X-Api-Key, template: "{}"
+ *   media: stream                 # bodies that cannot be inspected; or deny
+ *   log_result: 65536             # bytes of a result kept in the ledger
+ *   matrix: { supervised: { moderate: allow } }
+ *   tools: { echo: { class: read-only, approval: auto, enabled: true } }
+ *   operations:                   # rest
+ *     - { name: get_item, method: GET, path: "/v1/items/{id}", class: read-only }
+ *
+ * Floors: a mutating method is at least moderate; DELETE is dangerous.
+ */
+#ifndef CONNECTOR_H
+#define CONNECTOR_H
+
+#include "addr.h"
+#include "base.h"
+#include "conf.h"
+#include "http1.h"
+#include "policy.h"
+#include "snap.h"
+
+enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
+
+struct connector_tool {
+	char *name;
+	enum conf_class klass;
+	enum policy_approval approval;
+	bool enabled, classified;
+};
+
+struct connector_operation {
+	char *name, *method, *path;	/* template: "/v1/items/{id}" */
+	struct connector_tool tool;
+};
+
+struct connector_host {
+	char *host;			/* normalised */
+	uint16_t port;
+};
+
+struct connector {
+	char *name, *path, *owner, *purpose, *vendor, *source, *reviewer,
+	    *review_by, *data_class, *risk, *environment, *ca_pem;
+	enum connector_kind kind;
+	bool tls, approved, media_stream;
+	enum policy_state state;
+	struct connector_host *hosts;	/* [0] is the URL's own */
+	size_t nhosts;
+	struct addr_cidr *pins;
+	size_t npins;
+	char **agents;
+	size_t nagents;
+	char *credential;		/* name, "" when none */
+	char *cred_type, *cred_header, *cred_template;
+	int64_t log_result;
+	enum conf_effect matrix[CONF_TRUSTS][CONF_CLASSES];
+	struct connector_tool *tools;
+	size_t ntools;
+	struct connector_operation *operations;
+	size_t noperations;
+};
+
+struct connector_set {
+	struct connector *v;
+	size_t n;
+};
+
+/* The compiler: reads conf->connectors_dir, adds the sections "connectors",
+ * "connector-names", "catalog-hosts", "catalog-pins" and "credentials". */
+int connector_compile(const struct conf *c, struct snap_writer *w,
+    conf_warn_fn *warn, void *ctx, struct err *err) MUST_USE;
+
+struct connector_set *connector_load(const struct snap *s) MUST_USE;
+void connector_set_free(struct connector_set *s);
+
+struct connector *connector_named(const struct connector_set *s,
+    struct slice name);
+/* The connector of an upstream host; where several share it, the one whose URL
+ * path is the longest prefix of `path` (path.p NULL: any). */
+struct connector *connector_at(const struct connector_set *s,
+    const char *host, uint16_t port, struct slice path);
+bool connector_allows_agent(const struct connector *c, const char *agent);
+/* The configured tool, or NULL. */
+const struct connector_tool *connector_tool(const struct connector *c,
+    struct slice name);
+/* The REST operation of a request, or NULL: unknown. */
+const struct connector_operation *connector_operation(
+    const struct connector *c, struct slice method, struct slice path);
+/* Does a path match a template? {name} stands for one non-empty segment. */
+bool connector_path_match(const char *template, struct slice path);
+
+#endif

@@ -1,0 +1,232 @@
+/* mcp - see mcp.h. */
+#include "mcp.h"
+
+#include "jsonw.h"
+
+static const struct {
+	const char *method;
+	enum action_operation op;
+	const char *name_key;	/* in params */
+} methods[] = {
+	{ "tools/call", ACTION_CALL, "name" },
+	{ "resources/read", ACTION_READ, "uri" },
+	{ "resources/subscribe", ACTION_READ, "uri" },
+	{ "prompts/get", ACTION_READ, "name" },
+	{ "tools/list", ACTION_LIST, NULL },
+	{ "resources/list", ACTION_LIST, NULL },
+	{ "resources/templates/list", ACTION_LIST, NULL },
+	{ "prompts/list", ACTION_LIST, NULL },
+	{ "initialize", ACTION_PROTOCOL, NULL },
+	{ "ping", ACTION_PROTOCOL, NULL },
+	{ "logging/setLevel", ACTION_PROTOCOL, NULL },
+	{ "completion/complete", ACTION_PROTOCOL, NULL },
+	{ "resources/unsubscribe", ACTION_PROTOCOL, NULL },
+	{ "tasks/get", ACTION_PROTOCOL, NULL },
+	{ "tasks/result", ACTION_PROTOCOL, NULL },
+	{ "tasks/list", ACTION_PROTOCOL, NULL },
+	{ "tasks/cancel", ACTION_PROTOCOL, NULL },
+};
+
+static struct slice
+plain_string(const struct json_doc *d, uint32_t node)
+{
+	/* A name that is written with escapes could be compared as another:
+	 * no honest client writes one. */
+	if (json_typeof(d, node) != JSON_STRING ||
+	    (d->nodes[node].flags & JSON_ESCAPED) != 0)
+		return slice_make(NULL, 0);
+	return json_inner(d, node);
+}
+
+static void
+read_params(const struct json_doc *d, uint32_t node, struct mcp_message *m)
+{
+	uint32_t params = json_member(d, node, "params"), name, meta;
+
+	m->arguments = params;
+	m->operation = ACTION_CALL;	/* what is not known is gated as a call */
+	if (m->kind == MCP_NOTIFICATION)
+		m->operation = ACTION_PROTOCOL;
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+		if (!slice_is(m->method, methods[i].method))
+			continue;
+		m->operation = methods[i].op;
+		if (methods[i].name_key == NULL)
+			break;
+		name = json_member(d, params, methods[i].name_key);
+		m->tool = plain_string(d, name);
+		if (m->tool.n == 0) {
+			m->kind = MCP_INVALID;
+			m->error = "params.name or params.uri must be a "
+			    "plain, non-empty string";
+		}
+		if (methods[i].op == ACTION_CALL)
+			m->arguments = json_member(d, params, "arguments");
+		break;
+	}
+	if (m->arguments != JSON_NONE && m->operation == ACTION_CALL &&
+	    json_typeof(d, m->arguments) != JSON_OBJECT) {
+		m->kind = MCP_INVALID;
+		m->error = "arguments must be an object";
+	}
+	if (slice_is(m->method, "notifications/cancelled"))
+		m->cancel_id = json_raw(d, json_member(d, params,
+		    "requestId"));
+	meta = json_member(d, params, "_meta");
+	uint32_t token = json_member(d, meta, "progressToken");
+
+	if (json_typeof(d, token) == JSON_STRING ||
+	    json_typeof(d, token) == JSON_NUMBER)
+		m->progress_token = json_raw(d, token);
+}
+
+void
+mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m)
+{
+	uint32_t id, method;
+
+	memset(m, 0, sizeof(*m));
+	m->arguments = JSON_NONE;
+	if (json_typeof(d, node) == JSON_ARRAY) {
+		m->kind = MCP_BATCH;
+		return;
+	}
+	if (!json_str_is(d, json_member(d, node, "jsonrpc"), "2.0")) {
+		m->error = "not a JSON-RPC 2.0 message";
+		return;
+	}
+	id = json_member(d, node, "id");
+	method = json_member(d, node, "method");
+	if (id != JSON_NONE) {
+		enum json_type t = json_typeof(d, id);
+
+		if (t != JSON_STRING && t != JSON_NUMBER &&
+		    !(t == JSON_NULL && method == JSON_NONE)) {
+			m->error = "id must be a string or a number";
+			return;
+		}
+		m->id = json_raw(d, id);
+	}
+	if (method == JSON_NONE) {
+		if (json_member(d, node, "result") == JSON_NONE &&
+		    json_member(d, node, "error") == JSON_NONE)
+			m->error = "neither method, result nor error";
+		else
+			m->kind = MCP_RESPONSE;
+		return;
+	}
+	m->method = plain_string(d, method);
+	if (m->method.n == 0) {
+		m->error = "method must be a plain, non-empty string";
+		return;
+	}
+	m->kind = id == JSON_NONE ? MCP_NOTIFICATION : MCP_REQUEST;
+	read_params(d, node, m);
+}
+
+static void
+begin(struct jsonw *w, struct buf *b, struct slice id)
+{
+	jsonw_init(w, b);
+	jsonw_object(w, NULL);
+	jsonw_str(w, "jsonrpc", "2.0");
+	jsonw_raw(w, "id", id.n == 0 ? SLICE("null") : id);
+}
+
+static void
+meta(struct jsonw *w, const char *key, const char *reason, const char *event)
+{
+	jsonw_object(w, key);
+	jsonw_str(w, "portreeve/reason", reason);
+	if (event != NULL)
+		jsonw_str(w, "portreeve/event", event);
+	jsonw_object_end(w);
+}
+
+void
+mcp_write_denial(struct buf *b, struct slice id, const char *text,
+    const char *reason, const char *event)
+{
+	struct jsonw w;
+
+	begin(&w, b, id);
+	jsonw_object(&w, "result");
+	jsonw_array(&w, "content");
+	jsonw_object(&w, NULL);
+	jsonw_str(&w, "type", "text");
+	jsonw_str(&w, "text", text);
+	jsonw_object_end(&w);
+	jsonw_array_end(&w);
+	jsonw_bool(&w, "isError", true);
+	meta(&w, "_meta", reason, event);
+	jsonw_object_end(&w);
+	jsonw_object_end(&w);
+}
+
+void
+mcp_write_error(struct buf *b, struct slice id, int code, const char *text,
+    const char *reason, const char *event)
+{
+	struct jsonw w;
+
+	begin(&w, b, id);
+	jsonw_object(&w, "error");
+	jsonw_int(&w, "code", code);
+	jsonw_str(&w, "message", text);
+	meta(&w, "data", reason, event);
+	jsonw_object_end(&w);
+	jsonw_object_end(&w);
+}
+
+void
+mcp_write_progress(struct buf *b, struct slice token, unsigned n,
+    const char *message)
+{
+	struct jsonw w;
+
+	jsonw_init(&w, b);
+	jsonw_object(&w, NULL);
+	jsonw_str(&w, "jsonrpc", "2.0");
+	jsonw_str(&w, "method", "notifications/progress");
+	jsonw_object(&w, "params");
+	jsonw_raw(&w, "progressToken", token);
+	jsonw_u64(&w, "progress", n);
+	jsonw_str(&w, "message", message);
+	jsonw_object_end(&w);
+	jsonw_object_end(&w);
+}
+
+void
+mcp_write_cancelled(struct buf *b, struct slice id, const char *reason)
+{
+	struct jsonw w;
+
+	jsonw_init(&w, b);
+	jsonw_object(&w, NULL);
+	jsonw_str(&w, "jsonrpc", "2.0");
+	jsonw_str(&w, "method", "notifications/cancelled");
+	jsonw_object(&w, "params");
+	jsonw_raw(&w, "requestId", id);
+	jsonw_str(&w, "reason", reason);
+	jsonw_object_end(&w);
+	jsonw_object_end(&w);
+}
+
+int
+mcp_add_note(struct buf *out, const struct json_doc *d, const char *note)
+{
+	uint32_t result = json_member(d, 0, "result");
+	uint32_t content = json_member(d, result, "content");
+
+	if (json_typeof(d, content) != JSON_ARRAY)
+		return -1;
+	struct json_node *n = &d->nodes[content];
+	size_t close = n->off + n->len - 1;	/* the bracket */
+
+	buf_add(out, d->text.p, close);
+	buf_add_str(out, n->count == 0 ? "{\"type\":\"text\",\"text\":\"" :
+	    ",{\"type\":\"text\",\"text\":\"");
+	jsonw_escape(out, slice_str(note));
+	buf_add_str(out, "\"}");
+	return buf_add(out, d->text.p + close, d->text.n - close);
+}

@@ -16,14 +16,6 @@
 #define PROXY_OUT_MAX (64u << 20)
 #define KEEP_MS ((int64_t)90 * 86400 * 1000)
 
-static broker_floor_fn *floor_fn;
-
-void
-broker_set_floor(broker_floor_fn *fn)
-{
-	floor_fn = fn;
-}
-
 /* -- events -- */
 
 void
@@ -312,7 +304,6 @@ setup(struct role_env *env, struct err *err)
 	b->listener_fd = -1;
 	b->started = clock_wall_ms();
 	b->started_ms = clock_mono_ms();
-	b->floor = floor_fn;
 	list_init(&b->held);
 	list_init(&b->conns);
 	list_init(&b->killops);

@@ -10,7 +10,8 @@
  * TOOL_PUT, CONNECTOR_PUT, KILL_STATE, and SYNC_END. The token hash is the
  * SHA-256 of the token's text as the agent sends it ("prt_...").
  * TOOL_PUT class 0: no operator gave one, the catalogue's stands; approval
- * mode "hold": every call of the tool is held (a kill of it ran out).
+ * mode "ask": every call of the tool is held (a kill of it ran out), "": no
+ * override.
  *
  * After a channel was replaced (either side restarted) a proxy sends HOLD
  * again for every call it still holds; the same call id attaches to the
@@ -22,15 +23,7 @@
 #include "base.h"
 
 struct role_def;
-struct snap;
 
 extern const struct role_def broker_role;
-
-/* The mildest class an operator may set for a tool (a catalogue's floor): an
- * enum conf_class, whose order is from strict to mild; asked by
- * tool.classify. Not set: no floor. */
-typedef int broker_floor_fn(const struct snap *snap, const char *connector,
-    const char *tool);
-void broker_set_floor(broker_floor_fn *fn);
 
 #endif

@@ -4,6 +4,7 @@
  *   broker.c           the role, channels of proxies, events, names
  *   broker_op.c        operators: connections, requests, replies
  *   broker_registry.c  sessions, tools, connectors, status
+ *   broker_floor.c     floors of classes
  *   broker_hold.c      held calls and their approvals
  *   broker_kill.c      the kill switch
  *
@@ -119,7 +120,6 @@ struct broker {
 	uint64_t started_ms;		/* monotonic */
 	int64_t started;
 	char *own_name;			/* OS user of this uid */
-	broker_floor_fn *floor;
 };
 
 /* -- broker.c -- */
@@ -189,6 +189,11 @@ void registry_send_connector(struct broker *b, struct broker_proxy *only,
     const char *name, int state);
 op_fn op_session_open, op_session_ls, op_session_close, op_tool_ls,
     op_tool_classify, op_connector_ls, op_connector_state, op_status;
+
+/* -- broker_floor.c -- */
+/* enum conf_class, whose order is from strict to mild. */
+int broker_mildest_class(const struct snap *snap, const char *connector,
+    const char *tool);
 
 /* -- broker_hold.c -- */
 int held_load(struct broker *b, struct err *err);

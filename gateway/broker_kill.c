@@ -18,6 +18,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "policy.h"
 
 #define NAMES_MAX 100000
 
@@ -455,7 +456,7 @@ tool_ask_all(struct broker *b, const char *connector, const char *tool,
     bool on, bool send)
 {
 	struct ask_all a = { .connector = connector, .tool = tool };
-	const char *mode = on ? "hold" : "";
+	const char *mode = on ? policy_approval_names[POLICY_ASK] : "";
 	int r = state_tool_get(b->st, connector, tool, tool_copy, &a);
 
 	if (r == 0 && send) {

@@ -723,16 +723,13 @@ op_tool_classify(struct broker_op *op)
 	}
 	if (!tool_known(op, connector, tool))
 		return;
-	if (op->b->floor != NULL) {
-		int mildest = op->b->floor(op->b->env->snap, connector, tool);
+	int mildest = broker_mildest_class(op->b->env->snap, connector, tool);
 
-		if (mildest >= 0 && mildest < CONF_CLASSES &&
-		    class > mildest) {
-			op_fail(op, "refused", "the catalogue says that"
-			    " %s/%s is at least %s", connector, tool,
-			    conf_class_names[mildest]);
-			return;
-		}
+	if (class > mildest) {	/* enum conf_class is from strict to mild */
+		op_fail(op, "refused", "%s/%s cannot be %s: its method makes"
+		    " it at least %s", connector, tool, word,
+		    conf_class_names[mildest]);
+		return;
 	}
 	broker_event_begin(&e, EVENT_TOOL_CLASSIFIED);
 	jsonw_str(&e.w, "connector", connector);

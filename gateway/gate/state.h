@@ -75,7 +75,7 @@ struct state_tool {
 	const char *description;
 	int64_t seen, changed;		/* first seen; definition changed */
 	int class;			/* enum conf_class, -1: nobody said */
-	const char *mode;		/* "" or "hold" (after a kill ran out) */
+	const char *mode;		/* "" or "ask" (after a kill ran out) */
 	const char *reason, *by;	/* of the class */
 };
 typedef int state_tool_fn(void *ctx, const struct state_tool *t);

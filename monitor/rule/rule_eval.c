@@ -275,15 +275,12 @@ leaves(struct rule_event *ev)
 	return n;
 }
 
-static struct resolved *
-resolve(struct rule_event *ev, uint32_t field)
+static void
+resolve_now(struct rule_event *ev, uint32_t field, struct resolved *r)
 {
 	bool any = field == RULE_ANY_FIELD;
-	struct resolved *r = &ev->fields[any ? ev->set->fields->n : field];
 	uint32_t n = 0;
 
-	if (r->epoch == ev->epoch)
-		return r;
 	if (any) {
 		n = leaves(ev);
 	} else {
@@ -301,16 +298,24 @@ resolve(struct rule_event *ev, uint32_t field)
 	r->n = r->v == NULL ? 0 : n;
 	for (uint32_t i = 0; i < r->n; i++)
 		r->v[i].node = ev->queue[i].node;
+}
+
+static inline struct resolved *
+resolve(struct rule_event *ev, uint32_t field)
+{
+	struct resolved *r = &ev->fields[field == RULE_ANY_FIELD ?
+	    ev->set->fields->n : field];
+
+	if (r->epoch != ev->epoch)
+		resolve_now(ev, field, r);
 	return r;
 }
 
-static struct slice
-value_text(struct rule_event *ev, struct value *v)
+static void
+value_decode(struct rule_event *ev, struct value *v)
 {
 	enum json_type t = json_typeof(&ev->doc, v->node);
 
-	if (v->have_text)
-		return v->text;
 	v->have_text = true;
 	if (t == JSON_STRING) {
 		v->text = node_text(ev, v->node);
@@ -318,6 +323,13 @@ value_text(struct rule_event *ev, struct value *v)
 	} else if (t == JSON_NUMBER || t == JSON_TRUE || t == JSON_FALSE) {
 		v->text = json_raw(&ev->doc, v->node);
 	}
+}
+
+static inline struct slice
+value_text(struct rule_event *ev, struct value *v)
+{
+	if (!v->have_text)
+		value_decode(ev, v);
 	return v->text;
 }
 
@@ -367,13 +379,19 @@ grams_in(const struct value *v, const struct rule_pat *p)
 
 /* --- patterns ----------------------------------------------------------- */
 
-static bool
+static inline bool
 text_eq(const struct rule_pat *p, struct slice part)
 {
 	struct slice t = slice_make(p->text, p->len);
 
-	return part.n == t.n && (p->cased ? slice_eq(part, t) :
-	    slice_eq_nocase(part, t));
+	if (part.n != t.n)
+		return false;
+	if (p->cased)
+		return slice_eq(part, t);
+	/* The pattern is folded: a first byte decides most. */
+	if (t.n > 0 && ((part.p[0] ^ t.p[0]) & ~0x20) != 0)
+		return false;
+	return slice_eq_nocase(part, t);
 }
 
 static enum rule_truth
@@ -563,7 +581,7 @@ bool
 rule_match(struct rule_event *ev, const struct rule *r)
 {
 	const struct rule_body *d = r->body;
-	enum rule_truth stack[RULE_STACK];
+	uint8_t stack[RULE_STACK];	/* enum rule_truth */
 	unsigned n = 0;
 
 	ASSERT(r->kind == RULE_MATCH && d->nconds > 0);
@@ -572,18 +590,21 @@ rule_match(struct rule_event *ev, const struct rule *r)
 
 		switch ((enum rule_cond_op)c->op) {
 		case RULE_C_SEL:
-			stack[n++] = match_sel(ev, d, &d->sels[c->arg]);
+			stack[n++] = (uint8_t)match_sel(ev, d,
+			    &d->sels[c->arg]);
 			break;
 		case RULE_C_NOT:
-			stack[n - 1] = truth_not(stack[n - 1]);
+			stack[n - 1] = (uint8_t)truth_not(stack[n - 1]);
 			break;
 		case RULE_C_AND:
 			n--;
-			stack[n - 1] = truth_and(stack[n - 1], stack[n]);
+			stack[n - 1] = (uint8_t)truth_and(stack[n - 1],
+			    stack[n]);
 			break;
 		case RULE_C_OR:
 			n--;
-			stack[n - 1] = truth_or(stack[n - 1], stack[n]);
+			stack[n - 1] = (uint8_t)truth_or(stack[n - 1],
+			    stack[n]);
 			break;
 		case RULE_C_JNO:
 			if (stack[n - 1] == RULE_NO)

@@ -37,6 +37,11 @@ static const uint8_t by_type[EVENT_COUNT] = {
 	[EVENT_ROLE_RESTARTED] = WARNING,
 	[EVENT_CONFIG_LOADED] = NOTICE,
 	[EVENT_CONFIG_REFUSED] = ERROR,
+	[EVENT_EXPORT_DOWN] = ERROR,
+	[EVENT_EXPORT_UP] = NOTICE,
+	[EVENT_EXPORT_CUT] = WARNING,
+	[EVENT_EXPORT_GAP] = CRITICAL,
+	[EVENT_EXPORT_REWOUND] = ALERT,
 };
 
 static const struct { const char *word; int severity; } by_finding[] = {

@@ -74,6 +74,20 @@ load(struct cursor *c, const char *name, struct err *err)
 	return 0;
 }
 
+/* The entry of a new file must outlive a power cut, too. dirfd may be O_PATH,
+ * which fsync refuses. */
+static int
+sync_dir(int dirfd)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return -1;
+	r = fsync(fd);
+	base_close(&fd);
+	return r;
+}
+
 int
 cursor_open(struct cursor *c, int dirfd, const char *name, struct err *err)
 {
@@ -96,8 +110,7 @@ cursor_open(struct cursor *c, int dirfd, const char *name, struct err *err)
 	}
 	if (load(c, name, err) != 0)
 		goto fail;
-	/* The entry of a new file must outlive a power cut, too. */
-	if (st.st_size == 0 && fsync(dirfd) != 0) {
+	if (st.st_size == 0 && sync_dir(dirfd) != 0) {
 		err_set(err, "%s: fsync of its directory: %s", name,
 		    strerror(errno));
 		goto fail;

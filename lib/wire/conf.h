@@ -100,9 +100,19 @@ typedef void conf_warn_fn(void *ctx, const char *text);
 
 struct conf *conf_load(const char *file, conf_warn_fn *warn, void *ctx,
     struct err *err) MUST_USE;
+/* The same from the bytes of a file, looking at no other file: `ca_pem` stays
+ * NULL, the time zone's existence is not checked. `file` names the place of
+ * errors and its folder is what relative paths begin with. */
+struct conf *conf_parse(const char *file, struct slice text,
+    conf_warn_fn *warn, void *ctx, struct err *err) MUST_USE;
 void conf_free(struct conf *c);		/* NULL-safe */
 void conf_pack(struct buf *b, const struct conf *c);
 /* NULL when the section is malformed. */
 struct conf *conf_unpack(struct slice section) MUST_USE;
+
+/* -1 and an error that names `portreeve credential set` when a key anywhere in
+ * the file is one that holds a secret (password, token, api_key, ...). */
+struct yaml_doc;
+int conf_refuse_secrets(const struct yaml_doc *d, struct err *err) MUST_USE;
 
 #endif

@@ -75,7 +75,8 @@ struct conf_hours {
 	bool set;
 	char *zone;
 	uint8_t days;			/* bit 0 Monday .. bit 6 Sunday */
-	int from_min, to_min;		/* minutes of the local day */
+	int from_min, to_min;		/* minutes of the local day; to_min
+					 * below from_min: past midnight */
 };
 
 struct conf {

@@ -1,7 +1,6 @@
 /* clock - see clock.h. */
 #include "clock.h"
 
-#include <stdio.h>
 #include <time.h>
 
 static int64_t offset_ms;
@@ -42,6 +41,13 @@ clock_offset_ms(void)
 	return offset_ms;
 }
 
+static void
+put(char *out, int64_t two_digits)
+{
+	out[0] = (char)('0' + two_digits / 10 % 10);
+	out[1] = (char)('0' + two_digits % 10);
+}
+
 /* Not gmtime_r(): it opens the local zone's file, which a role may not.
  * Days to a civil date: era of 400 years, year from March. */
 static void
@@ -62,11 +68,17 @@ format_utc(time_t s, char out[20])
 	int64_t month = mp < 10 ? mp + 3 : mp - 9;
 	int64_t year = yoe + era * 400 + (month <= 2);
 
-	snprintf(out, 20, "%04d-%02d-%02dT%02d:%02d:%02d",
-	    (int)(year % 10000), (int)month % 100,
-	    (int)(doy - (153 * mp + 2) / 5 + 1) % 100,
-	    (int)(in_day / 3600), (int)(in_day / 60 % 60),
-	    (int)(in_day % 60));
+	put(out, year / 100 % 100);
+	put(out + 2, year % 100);
+	put(out + 5, month);
+	put(out + 8, doy - (153 * mp + 2) / 5 + 1);
+	put(out + 11, in_day / 3600);
+	put(out + 14, in_day / 60 % 60);
+	put(out + 17, in_day % 60);
+	out[4] = out[7] = '-';
+	out[10] = 'T';
+	out[13] = out[16] = ':';
+	out[19] = '\0';
 }
 
 void

@@ -153,7 +153,8 @@ find_file(const char *state, const char *name, char out[PATH_MAX],
     bool dir_only)
 {
 	static const char *const below[] = { "", "/ledger", "/monitor",
-		"/recorder", "/keeper", "/gateway", "/.." };
+		"/recorder", "/keeper", "/gateway", "/..",
+		"/../keeper" };
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < ARRAY_LEN(below); i++) {

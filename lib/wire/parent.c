@@ -281,7 +281,7 @@ parent_give_dir(struct parent *p, const char *name, const char *subdir)
 
 	snprintf(path, sizeof(path), "%s/%s", p->conf->state_dir, subdir);
 	if (make_dir(p, path) != 0 ||
-	    (fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
+	    (fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
 		log_error("%s: %s", path, strerror(errno));
 		return;
 	}

@@ -724,14 +724,16 @@ in_promise(const char *dir, int fd)
 static void
 test_promise(void **state)
 {
-	char *dir = lt_dir(), c;
 	struct err err = { 0 };
-	struct ledger *l = ledger_open(dir, NULL, &err);
 	int sv[2], status;
+	char c;
 
 	(void)state;
 	if (sandbox_is_sanitized())
 		skip();
+	char *dir = lt_dir();
+	struct ledger *l = ledger_open(dir, NULL, &err);
+
 	assert_non_null(l);
 	lt_rows(l, 100);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);

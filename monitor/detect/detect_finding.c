@@ -52,7 +52,7 @@ fill_group(struct detect *d, struct detect_finding *f, const struct rule *r)
 	    &r->first_seen;
 
 	for (; f->ngroup < k->n; f->ngroup++) {
-		struct slice t = rule_event_text(d->ev,
+		struct slice t = rule_event_group_text(d->ev,
 		    k->fields[f->ngroup]);
 
 		f->group[f->ngroup].name = base_strdup(k->names[f->ngroup]);

@@ -72,7 +72,7 @@ set_hours(struct detect *d, const struct rule_test *t, struct err *err)
 
 	if (t->zone == NULL)
 		return 0;
-	buf_init(&tz, TZ_MAX);
+	buf_init(&tz, TZ_BYTES_MAX);
 	r = tz_load(t->zone, &tz, err);
 	if (r == 0)
 		r = detect_set_hours(d, &h, buf_slice(&tz), err);

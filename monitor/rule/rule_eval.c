@@ -638,6 +638,27 @@ rule_event_text(struct rule_event *ev, uint32_t field)
 	return slice_make(NULL, 0);
 }
 
+/* What counts as the same: of `source` the address without its port. */
+struct slice
+rule_event_group_text(struct rule_event *ev, uint32_t field)
+{
+	struct slice t = rule_event_text(ev, field);
+	uint8_t addr[16];
+	ssize_t colon, end;
+
+	if (t.p == NULL || strcmp(ev->set->fields->f[field].name,
+	    "source") != 0 || !rule_parse_addr(t, addr))
+		return t;
+	end = t.p[0] == '[' ? slice_chr(t, ']') : -1;
+	if (end > 0)
+		return slice_sub(t, 1, (size_t)end - 1);
+	colon = slice_chr(t, ':');
+	if (colon >= 0 && slice_chr(slice_sub(t, (size_t)colon + 1, t.n),
+	    ':') < 0)
+		return slice_sub(t, 0, (size_t)colon);
+	return t;
+}
+
 void
 rule_event_key(struct rule_event *ev, const struct rule_key *key,
     struct buf *out, bool *all_r)
@@ -645,7 +666,7 @@ rule_event_key(struct rule_event *ev, const struct rule_key *key,
 	bool all = true;
 
 	for (size_t i = 0; i < key->n; i++) {
-		struct slice t = rule_event_text(ev, key->fields[i]);
+		struct slice t = rule_event_group_text(ev, key->fields[i]);
 		uint32_t n = (uint32_t)t.n;
 
 		all = all && t.p != NULL;

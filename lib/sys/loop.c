@@ -124,6 +124,14 @@ loop_fd_set(struct loop_fd *f, unsigned events)
 }
 
 void
+loop_fd_rebind(struct loop_fd *f, unsigned events, loop_fd_fn *fn, void *ctx)
+{
+	f->fn = fn;
+	f->ctx = ctx;
+	loop_fd_set(f, events);
+}
+
+void
 loop_fd_del(struct loop_fd *f)
 {
 	if (f == NULL)
@@ -346,7 +354,7 @@ loop_run(struct loop *l)
 		for (int i = 0; i < n; i++) {
 			struct loop_fd *f = ev[i].data.ptr;
 
-			if (!f->dead)
+			if (!f->dead && f->fn != NULL)
 				f->fn(f->ctx, from_epoll(ev[i].events));
 		}
 		run_timers(l);

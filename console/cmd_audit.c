@@ -204,6 +204,12 @@ open_ledger(struct options *o)
 
 	if (find_state(o) != 0)
 		return -1;
+	if (access(o->state, X_OK) != 0) {
+		fprintf(stderr, "portreeve audit: %s: %s: name the state "
+		    "directory of the daemon, as a user who may read it\n",
+		    o->state, strerror(errno));
+		return -1;
+	}
 	if (!find_file(o->state, LEDGERDB_FILE, o->dir, true)) {
 		fprintf(stderr, "portreeve audit: no " LEDGERDB_FILE " below "
 		    "%s: name the state directory of the daemon (state: in "

@@ -551,7 +551,7 @@ setup_syslog(struct exporter *x, const struct sink_hooks *hooks,
 	gethostname(hostname, sizeof(hostname) - 1);
 	buf_init(&resolv, FILE_MAX);
 	buf_init(&hosts, FILE_MAX);
-	read_system_file(x->env, "resolv.conf", "/etc/resolv.conf", &resolv);
+	read_system_file(x->env, "resolv", "/etc/resolv.conf", &resolv);
 	read_system_file(x->env, "hosts", "/etc/hosts", &hosts);
 	x->dns = dns_new(x->env->loop, buf_slice(&resolv), buf_slice(&hosts),
 	    err);

@@ -20,11 +20,11 @@
 #ifndef EXPORTER_H
 #define EXPORTER_H
 
-#include "role.h"
+#include "roles.h"
 
 #define EXPORTER_WINDOW (4u << 20)	/* bytes that wait for the sink */
 
-/* Directories given: "export" (cursors). Peers: recorder, reader. */
-extern const struct role_def exporter_role;
+/* exporter_role (roles.h). Given: the directory "export" (cursors). Peers:
+ * recorder, reader. */
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "action.h"
 #include "clock.h"
 #include "codec.h"
 #include "json.h"
@@ -118,7 +119,7 @@ send_standing(struct broker *b, const struct broker_held *v)
 {
 	const struct hold *h = v->h;
 
-	if (h->state == HOLD_APPROVED || (h->state == HOLD_EDITED && h->bound))
+	if (h->state == HOLD_APPROVED)
 		send_verdict(b, v->owner, &h->call, VERDICT_APPROVE, h->id,
 		    h->by, h->reason, "");
 	else if (h->state == HOLD_EDITED)
@@ -175,10 +176,15 @@ end_cancelled(struct broker *b, struct broker_held *v, const char *by,
 		    (long long)v->h->id);
 	else
 		event_ended(b, v->h, word);
-	if (tell)
+	if (tell) {
+		char why[REASON_MAX + 32];
+
+		/* The proxy knows a kill by this word. */
+		snprintf(why, sizeof(why), "%s%s", word == REASON_KILLED ?
+		    "killed: " : "", reason);
 		send_verdict(b, v->owner, &v->h->call, VERDICT_DENY,
-		    v->h->id, by, word == REASON_KILLED ?
-		    reason_word(word) : reason, "");
+		    v->h->id, by, why, "");
+	}
 	held_remove(b, v, true);
 	broker_commit_soon(b);
 }
@@ -192,7 +198,7 @@ end_expired(struct broker *b, struct broker_held *v)
 	else
 		event_ended(b, v->h, REASON_APPROVAL_EXPIRED);
 	send_verdict(b, v->owner, &v->h->call, VERDICT_DENY, v->h->id, "",
-	    reason_word(REASON_APPROVAL_EXPIRED), "");
+	    "expired: nobody decided in time", "");
 	held_remove(b, v, true);
 	broker_commit_soon(b);
 }
@@ -327,7 +333,7 @@ held_load(struct broker *b, struct err *err)
 
 struct card {
 	struct json_doc d;
-	char *connector, *tool;
+	char *connector, *environment, *method, *tool, *target;
 	struct slice arguments;
 };
 
@@ -336,43 +342,66 @@ card_free(struct card *c)
 {
 	json_free(&c->d);
 	free(c->connector);
+	free(c->environment);
+	free(c->method);
 	free(c->tool);
+	free(c->target);
+}
+
+/* "" when absent or null. */
+static char *
+card_text(const struct card *c, const char *key)
+{
+	char *s = json_strdup(&c->d, json_member(&c->d, 0, key));
+
+	return s == NULL ? base_strdup("") : s;
 }
 
 static int
 card_parse(struct card *c, struct slice json)
 {
-	uint32_t tool, arguments;
+	uint32_t arguments;
 
 	memset(c, 0, sizeof(*c));
 	json_init(&c->d);
 	if (json_index(&c->d, json, NULL) != JSON_OK ||
 	    json_typeof(&c->d, 0) != JSON_OBJECT)
 		return -1;
-	c->connector = json_strdup(&c->d, json_member(&c->d, 0, "connector"));
-	tool = json_member(&c->d, 0, "tool");
-	if (tool == JSON_NONE)
-		tool = json_member(&c->d, 0, "method");
-	c->tool = json_strdup(&c->d, tool);
-	if (c->tool == NULL)
-		c->tool = base_strdup("");
+	c->connector = card_text(c, "connector");
+	c->environment = card_text(c, "environment");
+	c->method = card_text(c, "method");
+	c->tool = card_text(c, "tool");
+	c->target = card_text(c, "target");
 	arguments = json_member(&c->d, 0, "arguments");
 	c->arguments = arguments == JSON_NONE ? SLICE("") :
 	    json_raw(&c->d, arguments);
-	return c->connector == NULL ? -1 : 0;
+	return c->connector[0] == '\0' ? -1 : 0;
 }
 
-struct principal {
-	char *user, *agent;
-};
+/* The digest that a call with these arguments has; what the card shows and
+ * what the digest covers are then the same. The principal is ours. */
+static void
+card_digest(const struct card *c, const struct hold *h,
+    struct slice arguments, uint8_t out[HOLD_DIGEST])
+{
+	struct principal who = { .session = h->session, .user = h->user,
+		.agent = h->agent };
+	struct action a = { .who = &who, .connector = c->connector,
+		.environment = c->environment, .method = slice_str(c->method),
+		.tool = slice_str(c->tool), .target = c->target,
+		.arguments = arguments };
+
+	_Static_assert(HOLD_DIGEST == ACTION_DIGEST, "the same digest");
+	action_digest(&a, out);
+}
 
 static int
 principal_keep(void *ctx, const struct state_session *s)
 {
-	struct principal *p = ctx;
+	struct hold *h = ctx;
 
-	p->user = base_strdup(s->user);
-	p->agent = base_strdup(s->agent);
+	h->user = base_strdup(s->user);
+	h->agent = base_strdup(s->agent);
 	return 0;
 }
 
@@ -418,99 +447,81 @@ struct hold_msg {
 	struct card card;
 };
 
+/* NULL: it may be held; else why not. */
+static const char *
+hold_refusal(struct broker *b, const struct hold *h,
+    const struct hold_msg *m)
+{
+	uint8_t digest[HOLD_DIGEST];
+
+	if (h->user == NULL)
+		return "the session is not known";
+	card_digest(&m->card, h, m->card.arguments, digest);
+	if (!base_equal_ct(digest, m->digest, HOLD_DIGEST))
+		return "the card is not what the digest covers";
+	if (over_budget(b, m->session))
+		return "too many calls are held already";
+	return NULL;
+}
+
 static void
 hold_new(struct broker_proxy *p, const struct hold_msg *m)
 {
-	struct broker *b = p->b;
-	struct principal who = { NULL, NULL };
 	struct hold *h = base_calloc(1, sizeof(*h));
+	struct broker *b = p->b;
+	const char *no;
 
 	h->session = slice_dup(m->session);
-	if (state_session_get(b->st, h->session, principal_keep, &who) != 0 ||
-	    over_budget(b, m->session)) {
-		send_verdict(b, (int)p->index, &m->call, VERDICT_DENY, 0, "",
-		    who.user == NULL ? "the session is not known" :
-		    "too many calls of this session are held already", "");
-		goto no;
+	(void)state_session_get(b->st, h->session, principal_keep, h);
+	if ((no = hold_refusal(b, h, m)) == NULL) {
+		h->call = m->call;
+		memcpy(h->digest, m->digest, HOLD_DIGEST);
+		h->expires = m->expires;
+		h->rpc_id = slice_dup(m->rpc_id);
+		h->connector = base_strdup(m->card.connector);
+		h->tool = base_strdup(m->card.tool[0] != '\0' ?
+		    m->card.tool : m->card.method);
+		h->card = slice_dup(m->card_json);
+		/* Fails too when this call was held before and is over. */
+		if (hold_create(b->st, h) != 0)
+			no = reason_word(REASON_BROKER);
 	}
-	h->call = m->call;
-	memcpy(h->digest, m->digest, HOLD_DIGEST);
-	h->expires = m->expires;
-	h->rpc_id = slice_dup(m->rpc_id);
-	h->connector = base_strdup(m->card.connector);
-	h->tool = base_strdup(m->card.tool);
-	h->user = who.user;
-	h->agent = who.agent;
-	who.user = who.agent = NULL;
-	h->card = slice_dup(m->card_json);
-	if (hold_create(b->st, h) != 0) {
-		/* Also: this call was held before and is over. */
+	if (no != NULL) {
+		log_warn("a call of %s was not held: %s", h->session, no);
 		send_verdict(b, (int)p->index, &m->call, VERDICT_DENY, 0, "",
-		    reason_word(REASON_BROKER), "");
-		goto no;
+		    no, "");
+		hold_free(h);
+		return;
 	}
 	struct broker_held *v = held_add(b, h, (int)p->index);
 
 	v->unsaved = true;
 	event_requested(b, h, &m->card);
 	broker_commit_soon(b);
-	return;
-no:
-	free(who.user);
-	free(who.agent);
-	hold_free(h);
 }
 
-/* The edited call, gone through the gate again. */
+/* Held already: a proxy comes back after this broker was restarted. */
 static void
-hold_edited(struct broker *b, struct broker_held *v, const struct hold_msg *m)
-{
-	bool same = slice_eq(m->card.arguments, slice_str(v->h->edited)) &&
-	    strcmp(m->card.connector, v->h->connector) == 0 &&
-	    strcmp(m->card.tool, v->h->tool) == 0;
-	char *card = slice_dup(m->card_json);
-
-	if (hold_again(b->st, v->h, m->digest, card, same) != 0) {
-		end_cancelled(b, v, "", "the edited call could not be stored",
-		    REASON_BROKER, true);
-	} else if (!same) {
-		event_requested(b, v->h, &m->card);
-		broker_commit_soon(b);
-	} else if (broker_commit(b) == 0) {
-		send_standing(b, v);
-	} else {
-		end_cancelled(b, v, "", "state.db failed", REASON_BROKER,
-		    true);
-	}
-	free(card);
-}
-
-static void
-hold_again_seen(struct broker_proxy *p, struct broker_held *v,
+hold_attach(struct broker_proxy *p, struct broker_held *v,
     const struct hold_msg *m)
 {
 	struct broker *b = p->b;
-	bool same = memcmp(m->digest, v->h->digest, HOLD_DIGEST) == 0;
-	bool attached = v->owner == (int)p->index;
+	/* That of an edited call is of what the person wrote. */
+	bool same = v->h->state == HOLD_EDITED ||
+	    memcmp(m->digest, v->h->digest, HOLD_DIGEST) == 0;
 
-	if (v->owner >= 0 && !attached) {
-		log_error("proxies %d and %u hold the same call", v->owner,
-		    p->index);
+	if (v->owner >= 0 || !waits(v)) {
+		log_error("proxy %u holds call A-%lld a second time",
+		    p->index, (long long)v->h->id);
 		send_verdict(b, (int)p->index, &m->call, VERDICT_DENY, 0, "",
-		    "held by another proxy", "");
+		    "held or used already", "");
 		return;
 	}
 	v->owner = (int)p->index;
-	if (!waits(v))
-		send_verdict(b, v->owner, &m->call, VERDICT_DENY, v->h->id,
-		    "", "used already", "");
-	else if (v->h->state == HOLD_EDITED && !v->h->bound &&
-	    (attached || !same))
-		hold_edited(b, v, m);
-	else if (!same)
+	if (!same)
 		end_cancelled(b, v, "", "the call changed while it was held",
 		    REASON_NONE, true);
-	else if (!v->deciding)
+	else
 		send_standing(b, v);
 }
 
@@ -538,7 +549,7 @@ held_on_hold(struct broker_proxy *p, struct slice body)
 		if ((v = held_find(p->b, m.call)) == NULL)
 			hold_new(p, &m);
 		else
-			hold_again_seen(p, v, &m);
+			hold_attach(p, v, &m);
 		r = 0;
 	}
 	card_free(&m.card);
@@ -899,6 +910,23 @@ reply_decided(struct broker_op *op, const struct hold *h)
 	op_end(op);
 }
 
+static int
+store_edit(struct broker_op *op, struct hold *h)
+{
+	const char *args = op->req.text[OPREQ_ARGUMENTS];
+	uint8_t digest[HOLD_DIGEST];
+	struct card card;
+	int r = -1;
+
+	if (card_parse(&card, slice_str(h->card)) == 0) {
+		card_digest(&card, h, slice_str(args), digest);
+		r = hold_edit(op->b->st, h, op->by,
+		    op_text(op, OPREQ_REASON), args, digest);
+	}
+	card_free(&card);
+	return r;
+}
+
 /* The yes is in the ledger: now it is stored, then it is said. */
 static void
 yes_recorded(struct broker_op *op)
@@ -920,8 +948,7 @@ yes_recorded(struct broker_op *op)
 		return;
 	}
 	if (args != NULL)
-		r = hold_edit(b->st, v->h, op->by, op_text(op, OPREQ_REASON),
-		    args);
+		r = store_edit(op, v->h);
 	else
 		r = hold_approve(b->st, v->h, op->by,
 		    op_text(op, OPREQ_REASON));

@@ -21,6 +21,7 @@
 #define SESSION_DEFAULT_MS ((int64_t)3600 * 1000)
 #define SESSION_MAX_MS ((int64_t)30 * 86400 * 1000)
 #define TOOL_DESCRIPTION_MAX 4096
+#define CONNECTOR_NO_OVERRIDE 255	/* in CONNECTOR_PUT */
 
 static const char id_digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -96,7 +97,8 @@ put_connector(struct broker_proxy *p, const void *what)
 	if (m == NULL)
 		return;
 	pack_str(m, c->name);
-	pack_u8(m, (uint8_t)c->state);
+	pack_u8(m, c->state == STATE_CATALOGUE ? CONNECTOR_NO_OVERRIDE :
+	    (uint8_t)c->state);
 	broker_proxy_end(p);
 }
 

@@ -512,9 +512,9 @@ read_hours(struct reader *r, const struct yaml_node *v)
 		    "mon,wed,sat");
 		return -1;
 	}
-	if (h->from_min >= h->to_min) {
+	if (h->from_min == h->to_min) {
 		yaml_err(r->d, yaml_get(v, "to"), r->err,
-		    "`to` must be later in the day than `from`");
+		    "`to` must be another time than `from`");
 		return -1;
 	}
 	h->set = true;

@@ -298,7 +298,9 @@ test_wrong_use(void **state)
 	assert_int_equal(audit("tail", "-n", "0", NULL), 2);
 	assert_int_equal(audit("show", NULL), 2);
 	assert_int_equal(audit("verify", "--state", "/nowhere", NULL), 2);
-	says("no ledger.db below /nowhere");
+	says("/nowhere: No such file");
+	assert_int_equal(audit("verify", "--state", "/usr", NULL), 2);
+	says("no ledger.db below /usr");
 	assert_int_equal(audit("verify", "--key", "/nowhere", NULL), 2);
 	unsetenv("PORTREEVE_CONFIG");
 	assert_int_equal(audit("--help", NULL), 0);

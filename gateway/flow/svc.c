@@ -741,6 +741,8 @@ on_consumed(struct flow *f, struct unpack *u)
 	return 0;
 }
 
+static void hold_again(struct flow *f);
+
 static int
 on_broker(void *ctx, struct chan *c, enum msg_type type, struct slice body,
     int fd)

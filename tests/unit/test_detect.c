@@ -668,7 +668,38 @@ test_shipped_rules(void **state)
 	    ran);
 	assert_true(findings >= 9);
 	rule_set_free(set);
-	assert_int_equal(detect_check_dir(RULES, &err), 0);
+}
+
+static void
+on_warn(void *ctx, const char *text)
+{
+	snprintf(ctx, 512, "%s", text);
+}
+
+static void
+test_compile_dir(void **state)
+{
+	struct err err = { 0 };
+	struct rule_set *set;
+	char said[512] = "";
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 1 << 20);
+	assert_int_equal(detect_compile_dir(RULES, true, &b, on_warn, said,
+	    &err), 0);
+	assert_string_equal(said, "");
+	set = rule_load(buf_slice(&b));
+	assert_non_null(set);
+	rule_set_free(set);
+	buf_reset(&b);
+	assert_int_equal(detect_compile_dir(RULES, false, &b, on_warn, said,
+	    &err), 0);
+	assert_non_null(strstr(said, "off-hours-high-risk.yml:1: rule"));
+	assert_int_equal(detect_compile_dir("no/such", true, &b, on_warn,
+	    said, &err), -1);
+	assert_non_null(strstr(err.text, "no/such: "));
+	buf_free(&b);
 }
 
 /* A test that is wrong is named with its place. */
@@ -747,6 +778,7 @@ main(void)
 		cmocka_unit_test(test_hours),
 		cmocka_unit_test(test_lru),
 		cmocka_unit_test(test_shipped_rules),
+		cmocka_unit_test(test_compile_dir),
 		cmocka_unit_test(test_failing_test),
 		cmocka_unit_test(test_bench),
 	};

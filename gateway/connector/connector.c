@@ -214,6 +214,10 @@ connector_allows_agent(const struct connector *c, const char *agent)
 const struct connector_tool *
 connector_tool(const struct connector *c, struct slice name)
 {
+	/* First what stands under a method's floor. */
+	for (size_t i = 0; i < c->noperations; i++)
+		if (slice_is(name, c->operations[i].name))
+			return &c->operations[i].tool;
 	for (size_t i = 0; i < c->ntools; i++)
 		if (slice_is(name, c->tools[i].name))
 			return &c->tools[i];

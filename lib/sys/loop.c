@@ -124,6 +124,14 @@ loop_fd_set(struct loop_fd *f, unsigned events)
 }
 
 void
+loop_fd_rebind(struct loop_fd *f, unsigned events, loop_fd_fn *fn, void *ctx)
+{
+	f->fn = fn;
+	f->ctx = ctx;
+	loop_fd_set(f, events);
+}
+
+void
 loop_fd_del(struct loop_fd *f)
 {
 	if (f == NULL)
@@ -306,7 +314,8 @@ run_timers(struct loop *l)
 static int
 wait_ms(const struct loop *l)
 {
-	if (l->soon.n > 0)
+	/* at_end can be filled before the first round. */
+	if (l->soon.n > 0 || l->at_end.n > 0)
 		return 0;
 	if (l->nheap == 0)
 		return -1;
@@ -346,7 +355,7 @@ loop_run(struct loop *l)
 		for (int i = 0; i < n; i++) {
 			struct loop_fd *f = ev[i].data.ptr;
 
-			if (!f->dead)
+			if (!f->dead && f->fn != NULL)
 				f->fn(f->ctx, from_epoll(ev[i].events));
 		}
 		run_timers(l);

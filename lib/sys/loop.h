@@ -29,6 +29,9 @@ void loop_stop(struct loop *l);
 struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events,
     loop_fd_fn *fn, void *ctx) MUST_USE;
 void loop_fd_set(struct loop_fd *f, unsigned events);
+/* Another owner for a watched descriptor. fn NULL: events 0, nobody is told. */
+void loop_fd_rebind(struct loop_fd *f, unsigned events, loop_fd_fn *fn,
+    void *ctx);
 /* NULL-safe; f is invalid afterwards. Call before closing the fd. */
 void loop_fd_del(struct loop_fd *f);
 

@@ -199,13 +199,14 @@ static int
 on_close(struct builder *b)
 {
 	struct level *l = &b->levels[--b->depth];
-	struct yaml_node *n = l->node, **from = b->stack + l->base;
+	struct yaml_node *n = l->node, **from;
 	size_t got = b->n - l->base;
 	bool is_map = n->type == YAML_MAP;
 
 	n->n = is_map ? got / 2 : got;
 	n->items = list_new(b, n->n);
 	n->keys = is_map ? list_new(b, n->n) : NULL;
+	from = got == 0 ? NULL : b->stack + l->base;
 	for (size_t i = 0; i < n->n; i++) {
 		if (is_map)
 			n->keys[i] = from[2 * i];

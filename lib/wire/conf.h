@@ -17,15 +17,18 @@
  *   rules: /usr/share/portreeve/rules   # detection/, redaction/, injection/
  *   uncatalogued: refuse           # or splice
  *   trust: { system: true, files: [ca.pem] }
- *   business_hours: { zone: Europe/Berlin, days: mon-fri, from: "08:00", to: "18:00" }
+ *   business_hours: { zone: Europe/Berlin, days: mon-fri,
+ *     from: "08:00", to: "18:00" }
  *   matrix:                        # trust level x risk class
  *     supervised: { read-only: allow, moderate: hold, dangerous: hold, unknown: hold }
  *   exceptions: { detector-late: allow }
- *   limits: { body: 1048576, header: 65536, fields: 100, idle: 5m, header_time: 10s, body_time: 60s, advice_time: 100ms, streams: 2000 }
+ *   limits: { body: 1048576, header: 65536, fields: 100, streams: 2000,
+ *     idle: 5m, header_time: 10s, body_time: 60s, advice_time: 100ms }
  *   hold: { expires: 1h, keepalive: 15s }
  *   detection: { learning: 7d }
  *   sinks:
- *     - { name: siem, type: syslog, address: siem.example:6514, ca: siem-ca.pem, server_name: siem.example }
+ *     - { name: siem, type: syslog, address: siem.example:6514,
+ *         ca: siem-ca.pem, server_name: siem.example }
  *     - { name: archive, type: file, path: /var/log/portreeve/events.jsonl }
  */
 #ifndef CONF_H
@@ -72,7 +75,8 @@ struct conf_hours {
 	bool set;
 	char *zone;
 	uint8_t days;			/* bit 0 Monday .. bit 6 Sunday */
-	int from_min, to_min;		/* minutes of the local day */
+	int from_min, to_min;		/* minutes of the local day; to_min
+					 * below from_min: past midnight */
 };
 
 struct conf {
@@ -100,9 +104,19 @@ typedef void conf_warn_fn(void *ctx, const char *text);
 
 struct conf *conf_load(const char *file, conf_warn_fn *warn, void *ctx,
     struct err *err) MUST_USE;
+/* The same from the bytes of a file, looking at no other file: `ca_pem` stays
+ * NULL, the time zone's existence is not checked. `file` names the place of
+ * errors and its folder is what relative paths begin with. */
+struct conf *conf_parse(const char *file, struct slice text,
+    conf_warn_fn *warn, void *ctx, struct err *err) MUST_USE;
 void conf_free(struct conf *c);		/* NULL-safe */
 void conf_pack(struct buf *b, const struct conf *c);
 /* NULL when the section is malformed. */
 struct conf *conf_unpack(struct slice section) MUST_USE;
+
+/* -1 and an error that names `portreeve credential set` when a key anywhere in
+ * the file is one that holds a secret (password, token, api_key, ...). */
+struct yaml_doc;
+int conf_refuse_secrets(const struct yaml_doc *d, struct err *err) MUST_USE;
 
 #endif

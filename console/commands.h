@@ -1,0 +1,10 @@
+/* commands - the functions of commands.def: main()'s argc and argv from the
+ * command's word on; the exit code (cli.h). */
+#ifndef COMMANDS_H
+#define COMMANDS_H
+
+#define CMD(name, function, usage, doc) int function(int argc, char **argv);
+#include "console/commands.def"
+#undef CMD
+
+#endif

@@ -1,0 +1,485 @@
+/*
+ * conn - connections from agents: accept, CONNECT, look at the first bytes
+ * inside a tunnel, TLS with a leaf from the keeper, then one exchange after
+ * another. It reads heads and moves bytes; what they mean is the exchange's.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "clienthello.h"
+#include "clock.h"
+#include "log.h"
+
+#define RECORDS_A_WAKE 16
+#define TLS_RECORD_HANDSHAKE 0x16
+
+static void on_conn_event(void *ctx, unsigned events);
+static void conn_process(struct conn *c);
+
+static void
+conn_free(struct conn *c)
+{
+	struct flow *f = c->f;
+
+	if (c->closed)
+		return;
+	c->closed = true;
+	list_remove(&c->link);
+	f->nconns--;
+	svc_leaf_forget(f, c);
+	loop_soon_cancel(f->loop, c);
+	loop_at_end_cancel(f->loop, c);
+	loop_fd_del(c->watch);
+	loop_timer_del(c->timer);
+	if (c->ex != NULL)
+		exchange_free(c->ex);
+	if (c->splice != NULL)
+		splice_free(c->splice);
+	buf_wipe_free(&c->in);
+	buf_wipe_free(&c->out);
+	free(c->head);
+	loop_defer_free(f->loop, c);
+}
+
+void
+conn_abort(struct conn *c)
+{
+	if (c->closed)
+		return;
+	stream_abort(c->s);
+	c->s = NULL;
+	conn_free(c);
+}
+
+static void
+conn_close(struct conn *c)
+{
+	if (c->closed)
+		return;
+	stream_free(c->s);
+	c->s = NULL;
+	conn_free(c);
+}
+
+static void
+on_timeout(void *ctx)
+{
+	struct conn *c = ctx;
+
+	if (c->state == CONN_HEAD && c->in.len > 0) {
+		if (http1_write_error(&c->out, 408, "header-time",
+		    "The request head did not arrive in time.", NULL,
+		    true) != 0)
+			log_error("no room for an error answer");
+		conn_finish(c);
+		return;
+	}
+	if (c->state == CONN_EXCHANGE && c->ex != NULL)
+		exchange_client_gone(c->ex);
+	if (!c->closed)
+		conn_abort(c);
+}
+
+static void
+set_watch(struct conn *c)
+{
+	unsigned ev = 0;
+
+	if (c->closed)
+		return;
+	if (!c->eof && !c->in_full)
+		ev |= LOOP_READ;
+	if (c->out.len > 0 || c->want_write_for_read)
+		ev |= LOOP_WRITE;
+	loop_fd_set(c->watch, ev);
+}
+
+/* --- writing ------------------------------------------------------------- */
+
+static void
+conn_flush(void *ctx)
+{
+	struct conn *c = ctx;
+	const char *target;
+	bool was_high;
+
+	if (c->closed || c->state == CONN_TLS)
+		return;
+	/* The kill page is read before every write. */
+	if (c->ex != NULL && !c->ex->over && c->ex->con != NULL &&
+	    exchange_killed(c->ex, &target)) {
+		exchange_cut(c->ex, target);
+		if (c->closed)
+			return;
+	}
+	was_high = c->out.len > FLOW_OUT_LOW;
+	while (c->out.len > 0) {
+		ssize_t k = stream_write(c->s, buf_data(&c->out), c->out.len);
+
+		if (k == TLS_WANT_READ || k == TLS_WANT_WRITE)
+			break;
+		if (k < 0) {
+			if (c->ex != NULL)
+				exchange_client_gone(c->ex);
+			if (!c->closed)
+				conn_abort(c);
+			return;
+		}
+		buf_consume(&c->out, (size_t)k);
+		c->bytes_out += (uint64_t)k;
+	}
+	if (c->out.len == 0 && c->out.cap > FLOW_OUT_LOW)
+		buf_free(&c->out);
+	if (c->out.len == 0 && c->state == CONN_CLOSING) {
+		stream_shutdown(c->s);
+		conn_close(c);
+		return;
+	}
+	if (was_high && c->out.len <= FLOW_OUT_LOW) {
+		if (c->ex != NULL)
+			exchange_drained(c->ex);
+		else if (c->splice != NULL)
+			splice_data(c);
+		if (c->closed)
+			return;
+	}
+	set_watch(c);
+}
+
+static void
+on_soon(void *ctx)
+{
+	struct conn *c = ctx;
+
+	if (!c->closed)
+		on_conn_event(c, LOOP_READ);
+}
+
+void
+conn_kick(struct conn *c)
+{
+	if (c->closed)
+		return;
+	if (c->out.len > 0)
+		loop_at_end(c->f->loop, conn_flush, c);
+	if (c->in_full && c->in.len < FLOW_IN_MAX / 2) {
+		c->in_full = false;
+		loop_soon(c->f->loop, on_soon, c);
+	}
+}
+
+void
+conn_finish(struct conn *c)
+{
+	if (c->closed)
+		return;
+	c->state = CONN_CLOSING;
+	buf_reset(&c->in);
+	c->in_full = true;	/* nothing more is read */
+	loop_at_end(c->f->loop, conn_flush, c);
+	loop_timer_set(c->timer, 5000);
+}
+
+void
+conn_next(struct conn *c, bool keep)
+{
+	c->ex = NULL;
+	if (c->closed)
+		return;
+	if (!keep || c->f->stopping || c->eof) {
+		conn_finish(c);
+		return;
+	}
+	c->state = CONN_HEAD;
+	loop_timer_set(c->timer, (uint64_t)c->f->view->conf->limits.idle_ms);
+	conn_kick(c);
+	if (c->in.len > 0 || c->in_full)
+		loop_soon(c->f->loop, on_soon, c);
+	else if (c->in.cap > FLOW_READ)
+		buf_free(&c->in);
+}
+
+/* --- reading --------------------------------------------------------------- */
+
+static void
+conn_read(struct conn *c)
+{
+	for (int i = 0; i < RECORDS_A_WAKE; i++) {
+		size_t room = buf_room(&c->in);
+		size_t want = room < FLOW_READ ? room : FLOW_READ;
+		char *p = want == 0 ? NULL : buf_reserve(&c->in, want);
+		ssize_t k;
+
+		if (p == NULL) {
+			c->in_full = true;
+			return;
+		}
+		k = stream_read(c->s, p, want);
+		c->want_write_for_read = k == TLS_WANT_WRITE;
+		if (k == TLS_WANT_READ || k == TLS_WANT_WRITE)
+			return;
+		if (k < 0) {
+			c->eof = true;
+			return;
+		}
+		buf_commit(&c->in, (size_t)k);
+		c->bytes_in += (uint64_t)k;
+		if ((size_t)k < want && stream_pending(c->s) == 0 &&
+		    c->state != CONN_SPLICE)
+			return;
+	}
+	/* The rest in the next round: others wait too. */
+	loop_soon(c->f->loop, on_soon, c);
+}
+
+static void
+handshake(struct conn *c)
+{
+	int k = stream_handshake(c->s);
+
+	if (k == TLS_WANT_READ || k == TLS_WANT_WRITE) {
+		loop_fd_set(c->watch, k == TLS_WANT_READ ? LOOP_READ :
+		    LOOP_WRITE);
+		return;
+	}
+	if (k != 1) {
+		record_refused(c->f, c, EVENT_CONNECTION_REFUSED,
+		    REASON_AMBIGUOUS, c->authority.host, stream_error(c->s),
+		    NULL);
+		conn_abort(c);
+		return;
+	}
+	c->tls = true;
+	c->state = CONN_HEAD;
+	loop_timer_set(c->timer, (uint64_t)c->f->view->conf->limits.header_ms);
+	conn_read(c);
+	conn_process(c);
+	if (!c->closed && c->state != CONN_TLS)
+		set_watch(c);
+}
+
+void
+conn_leaf_ready(struct conn *c, struct tls_leaf *leaf, const char *why)
+{
+	int fd;
+
+	if (c->closed || c->state != CONN_MINT)
+		return;
+	if (leaf == NULL) {
+		record_refused(c->f, c, EVENT_CONNECTION_REFUSED,
+		    REASON_UPSTREAM_TLS, c->authority.host, why, NULL);
+		conn_abort(c);
+		return;
+	}
+	/* The stream so far was plain; TLS begins with the bytes in hand. */
+	fd = stream_release(c->s);
+	c->s = stream_tls_server(c->f->server_ctx, fd, buf_slice(&c->in),
+	    leaf);
+	buf_reset(&c->in);
+	c->in_full = false;
+	c->state = CONN_TLS;
+	handshake(c);
+}
+
+/* Inside CONNECT: TLS or plaintext HTTP, told by the first byte. */
+static void
+sniff(struct conn *c)
+{
+	static struct clienthello ch;	/* large; used up before returning */
+	const char *why = "no TLS";
+	struct tls_leaf *leaf;
+
+	if (c->in.len == 0)
+		return;
+	if ((unsigned char)buf_data(&c->in)[0] != TLS_RECORD_HANDSHAKE) {
+		c->state = CONN_HEAD;
+		conn_process(c);
+		return;
+	}
+	enum clienthello_status r = clienthello_read(buf_slice(&c->in), &ch,
+	    &why);
+
+	if (r == CLIENTHELLO_MORE)
+		return;
+	if (r != CLIENTHELLO_DONE || (ch.sni[0] != '\0' &&
+	    strcmp(ch.sni, c->authority.host) != 0)) {
+		record_refused(c->f, c, EVENT_CONNECTION_REFUSED,
+		    REASON_AMBIGUOUS, c->authority.host,
+		    r != CLIENTHELLO_DONE ? why :
+		    "the SNI names another host than CONNECT did", NULL);
+		conn_abort(c);
+		return;
+	}
+	c->state = CONN_MINT;
+	leaf = svc_leaf(c->f, c->authority.host, c);
+	if (leaf != NULL)
+		conn_leaf_ready(c, leaf, NULL);
+}
+
+void
+conn_begin_sniff(struct conn *c)
+{
+	c->tunnel = true;
+	c->state = CONN_SNIFF;
+	loop_timer_set(c->timer, (uint64_t)c->f->view->conf->limits.header_ms);
+	conn_kick(c);
+	if (c->in.len > 0)
+		sniff(c);
+}
+
+static void
+begin_exchange(struct conn *c, const struct http1_limits *lim, size_t used)
+{
+	c->state = CONN_EXCHANGE;
+	loop_timer_stop(c->timer);
+	c->ex = exchange_new(c, lim, used);
+	exchange_run(c->ex);
+}
+
+static void
+read_head(struct conn *c)
+{
+	struct http1_limits lim = http1_limits_default;
+	const struct conf_limits *cl = &c->f->view->conf->limits;
+	enum http1_result r;
+	size_t used;
+
+	if (c->in.len == 0)
+		return;
+	lim.head = (size_t)cl->header;
+	lim.fields = (unsigned)cl->fields;
+	if (c->head == NULL) {
+		c->head = base_calloc(1, sizeof(*c->head));
+		http1_head_init(c->head);
+		loop_timer_set(c->timer, (uint64_t)cl->header_ms);
+	}
+	r = http1_parse_request(c->head, buf_slice(&c->in), &lim, &used);
+	if (r == HTTP1_MORE)
+		return;
+	enum http1_error error = c->head->error;
+
+	free(c->head);
+	c->head = NULL;
+	if (r == HTTP1_DONE) {
+		begin_exchange(c, &lim, used);
+		return;
+	}
+	struct uuid id;
+	char event[UUID_TEXT_LEN];
+
+	record_refused(c->f, c, EVENT_CONNECTION_REFUSED, REASON_AMBIGUOUS,
+	    c->authority.host, http1_error_word(error), &id);
+	uuid_format(id, event);
+	if (http1_write_error(&c->out, http1_error_status(error),
+	    http1_error_word(error), http1_error_text(error), event,
+	    true) != 0)
+		log_error("no room for an error answer");
+	conn_finish(c);
+}
+
+static void
+conn_process(struct conn *c)
+{
+	if (c->closed)
+		return;
+	switch (c->state) {
+	case CONN_HEAD:
+		read_head(c);
+		break;
+	case CONN_SNIFF:
+		sniff(c);
+		break;
+	case CONN_EXCHANGE:
+		if (c->ex != NULL && c->in.len > 0)
+			exchange_client_data(c->ex);
+		break;
+	case CONN_SPLICE:
+		splice_data(c);
+		break;
+	default:
+		break;
+	}
+	if (c->closed || !c->eof)
+		return;
+	/* The agent has gone, or ended its direction. */
+	if (c->state == CONN_EXCHANGE && c->ex != NULL)
+		exchange_client_gone(c->ex);
+	else if (c->state != CONN_SPLICE && c->state != CONN_CLOSING)
+		conn_close(c);
+}
+
+static void
+on_conn_event(void *ctx, unsigned events)
+{
+	struct conn *c = ctx;
+
+	if (c->closed)
+		return;
+	if (c->state == CONN_TLS) {
+		handshake(c);
+		if (!c->closed && c->state != CONN_TLS)
+			set_watch(c);
+		return;
+	}
+	if ((events & LOOP_WRITE) && c->out.len > 0)
+		conn_flush(c);
+	if (c->closed)
+		return;
+	if (c->state == CONN_CLOSING) {
+		if (events & LOOP_ERR)
+			conn_close(c);
+		return;
+	}
+	if ((events & (LOOP_READ | LOOP_ERR)) || c->want_write_for_read) {
+		if (!c->in_full && !c->eof)
+			conn_read(c);
+		else if (events & LOOP_ERR)
+			c->eof = true;
+		conn_process(c);
+	}
+	if (!c->closed && c->state != CONN_TLS)
+		set_watch(c);
+}
+
+void
+conn_accept(struct listener *l)
+{
+	struct flow *f = l->f;
+
+	for (int i = 0; i < 64; i++) {
+		struct sockaddr_storage ss;
+		socklen_t n = sizeof(ss);
+		struct addr a;
+		int one = 1;
+		int fd = accept4(l->fd, (struct sockaddr *)&ss, &n,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE)
+				log_warn("no descriptor left to accept with");
+			return;
+		}
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		struct conn *c = base_calloc(1, sizeof(*c));
+
+		c->f = f;
+		c->kind = l->kind;
+		c->s = stream_plain(fd, slice_make("", 0));
+		buf_init(&c->in, FLOW_IN_MAX);
+		buf_init(&c->out, FLOW_OUT_MAX);
+		if (addr_from_sockaddr((struct sockaddr *)&ss, &a))
+			addr_format(&a, c->source);
+		list_append(&f->conns, &c->link);
+		f->nconns++;
+		c->timer = loop_timer_new(f->loop, on_timeout, c);
+		loop_timer_set(c->timer,
+		    (uint64_t)f->view->conf->limits.header_ms);
+		c->watch = loop_fd_add(f->loop, fd, LOOP_READ, on_conn_event,
+		    c);
+	}
+}

@@ -1,0 +1,319 @@
+/*
+ * content - what is in the bodies: secrets and personal data leave them in
+ * both directions, results are looked over for text written for the agent,
+ * tool lists are noted. A limit is never a pass.
+ */
+#include "internal.h"
+
+#include <sodium/crypto_hash_sha256.h>
+
+#include "log.h"
+
+static void
+add_report(struct redact_report *to, const struct redact_report *from)
+{
+	for (uint32_t i = 0; i < from->n; i++) {
+		uint32_t k = 0;
+
+		while (k < to->n && to->items[k].id != from->items[i].id)
+			k++;
+		if (k == REDACT_REPORT_MAX)
+			break;
+		if (k == to->n) {
+			to->items[k].id = from->items[i].id;
+			to->items[k].count = 0;
+			to->n++;
+		}
+		to->items[k].count += from->items[i].count;
+	}
+	to->total += from->total;
+}
+
+static enum step_result
+limit(struct exchange *ex, enum redact_result r)
+{
+	if (r == REDACT_REFUSED)
+		return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
+		    "A number in the arguments matches %s and cannot be "
+		    "redacted in place.", ex->redact_out.n > 0 ?
+		    ex->redact_out.items[0].id : "a rule");
+	if (exchange_exception(ex, REASON_REDACTOR_LIMIT, "limit"))
+		return STEP_DONE;
+	return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "%s", "");
+}
+
+/* The arguments as they now stand in the rewritten message. */
+static enum step_result
+take_new_arguments(struct exchange *ex)
+{
+	struct json_doc d;
+	uint32_t node;
+
+	if (ex->con->kind != CONNECTOR_MCP)
+		return STEP_DONE;
+	json_init(&d);
+	if (json_index(&d, buf_slice(&ex->new_body), NULL) != JSON_OK) {
+		json_free(&d);
+		return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
+		    "The redacted message is not JSON.");
+	}
+	node = json_member(&d, 0, "params");
+	if (ex->action.operation == ACTION_CALL && slice_is(ex->msg.method,
+	    "tools/call"))
+		node = json_member(&d, node, "arguments");
+	if (node != JSON_NONE)
+		ex->arguments = json_raw(&d, node);
+	json_free(&d);
+	ex->action.arguments = ex->arguments;
+	return STEP_DONE;
+}
+
+/* REST: the recorded arguments are built from path, query and body; the body
+ * that is sent is redacted by itself. */
+static enum step_result
+redact_rest(struct exchange *ex)
+{
+	struct redact_options opt = { .shape = SHAPE_FREE,
+		.refuse_numbers = true };
+	struct redact_report rep = { 0 };
+	struct json_doc d;
+	struct buf b;
+	enum redact_result r;
+
+	json_init(&d);
+	buf_init(&b, ex->new_body.max);
+	if (json_index(&d, ex->action.arguments, NULL) != JSON_OK) {
+		json_free(&d);
+		return exchange_refuse(ex, REASON_UNPARSEABLE, "%s", "");
+	}
+	r = redact_json(ex->view->redact, &d, ex->action.arguments, &opt, &b,
+	    &rep);
+	json_free(&d);
+	add_report(&ex->redact_out, &rep);
+	if (r == REDACT_CHANGED) {
+		ex->arguments = arena_copy(ex->a, buf_slice(&b));
+		ex->action.arguments = ex->arguments;
+	}
+	buf_free(&b);
+	if (r == REDACT_LIMIT || r == REDACT_REFUSED)
+		return limit(ex, r);
+	if (r == REDACT_CLEAN || ex->body.len == 0 || !ex->gated) {
+		/* A secret in the URL cannot be taken out of it. */
+		if (r == REDACT_CHANGED)
+			return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
+			    "The URL holds a value that must not leave (%s).",
+			    rep.n > 0 ? rep.items[0].id : "?");
+		return STEP_DONE;
+	}
+	memset(&rep, 0, sizeof(rep));
+	r = ex->media == MEDIA_JSON ? redact_json(ex->view->redact, &ex->doc,
+	    buf_slice(&ex->body), &opt, &ex->new_body, &rep) :
+	    redact_text(ex->view->redact, buf_slice(&ex->body), &opt,
+	    &ex->new_body, &rep);
+	if (r == REDACT_LIMIT || r == REDACT_REFUSED)
+		return limit(ex, r);
+	if (r == REDACT_CLEAN)
+		return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
+		    "The URL holds a value that must not leave.");
+	return STEP_DONE;
+}
+
+enum step_result
+content_redact_request(struct exchange *ex)
+{
+	struct redact_options opt = { .shape = SHAPE_MESSAGE,
+		.refuse_numbers = true };
+	enum redact_result r;
+
+	buf_reset(&ex->new_body);
+	memset(&ex->redact_out, 0, sizeof(ex->redact_out));
+	if (ex->con->kind == CONNECTOR_REST)
+		return redact_rest(ex);
+	if (ex->body.len == 0)
+		return STEP_DONE;
+	r = redact_json(ex->view->redact, &ex->doc, buf_slice(&ex->body),
+	    &opt, &ex->new_body, &ex->redact_out);
+	if (r == REDACT_CLEAN)
+		return STEP_DONE;
+	if (r == REDACT_CHANGED)
+		return take_new_arguments(ex);
+	return limit(ex, r);
+}
+
+/* --- results --------------------------------------------------------------- */
+
+static void
+on_context(void *ctx, enum msg_type type, struct unpack *u)
+{
+	struct exchange *ex = ctx;
+
+	(void)u;
+	ex->deadline_q = 0;
+	if (type != MSG_CONTEXT_ACK && !exchange_exception(ex,
+	    REASON_DETECTOR_LATE, "context of a result")) {
+		buf_reset(&ex->held_out);
+		exchange_refuse(ex, REASON_DETECTOR_LATE, "%s", "");
+		ex->context_wait = false;
+		exchange_answer_refusal(ex);
+		return;
+	}
+	relay_context_acked(ex);
+}
+
+/* Flags of a result go to the detector before the agent can act on it. */
+static void
+tell_context(struct exchange *ex, const struct inspect_report *rep)
+{
+	struct jsonw w;
+	struct buf b;
+
+	for (uint32_t i = 0; i < rep->n; i++) {
+		size_t k = 0;
+
+		while (k < ex->nflags && ex->flags[k] != rep->flags[i].id)
+			k++;
+		if (k == ex->nflags && k < ARRAY_LEN(ex->flags))
+			ex->flags[ex->nflags++] = rep->flags[i].id;
+	}
+	buf_init(&b, 1u << 20);
+	record_call(ex, &w, &b, uuid_v7(), EVENT_CALL_RESULT, false);
+	jsonw_array(&w, "flags");
+	for (uint32_t i = 0; i < rep->n; i++)
+		jsonw_str(&w, NULL, rep->flags[i].id);
+	if (rep->limit)
+		jsonw_str(&w, NULL, "inspect.limit");
+	jsonw_array_end(&w);
+	event_end(&w);
+	if (ex->f->detector != NULL)
+		ex->deadline_q = svc_ask(ex->f, ex->f->detector, MSG_CONTEXT,
+		    buf_slice(&b), on_context, ex);
+	buf_free(&b);
+	ex->context_wait = ex->deadline_q != 0;
+	if (!ex->context_wait)
+		exchange_exception(ex, REASON_DETECTOR_LATE,
+		    "context of a result");
+}
+
+static void
+note_tools(struct exchange *ex, const struct json_doc *d)
+{
+	uint32_t tools = json_path(d, 0, "result", "tools", NULL);
+
+	if (json_typeof(d, tools) != JSON_ARRAY ||
+	    !slice_is(ex->msg.method, "tools/list"))
+		return;
+	for (uint32_t t = json_first(d, tools); t != JSON_NONE;
+	    t = json_next(d, tools, t)) {
+		struct slice raw = json_raw(d, t);
+		uint32_t name = json_member(d, t, "name");
+		uint8_t digest[32];
+
+		if (json_typeof(d, name) != JSON_STRING)
+			continue;
+		crypto_hash_sha256(digest, (const unsigned char *)raw.p,
+		    raw.n);
+		svc_tool_seen(ex->f, ex->con->name, json_inner(d, name),
+		    digest, json_inner(d, json_member(d, t, "description")));
+	}
+}
+
+static int
+refuse_result(struct exchange *ex, enum reason r, const char *why)
+{
+	exchange_refuse(ex, r, "%s", why);
+	return -1;
+}
+
+/* Is this the answer to the request, of which an edit must be told? */
+static int
+add_edit_note(struct exchange *ex, struct slice *text, struct buf *out)
+{
+	struct json_doc d;
+	char *note;
+	int r = 0;
+
+	json_init(&d);
+	note = arena_printf(ex->a, "Portreeve: %s changed the arguments before "
+	    "this call ran (approval %s). It ran with: %.*s", ex->approval_by,
+	    ex->approval_id, SLICE_FMT(ex->arguments));
+	if (note != NULL && json_index(&d, *text, NULL) == JSON_OK &&
+	    slice_eq(json_raw(&d, json_member(&d, 0, "id")), ex->msg.id) &&
+	    mcp_add_note(out, &d, note) == 0)
+		*text = buf_slice(out);
+	json_free(&d);
+	return r;
+}
+
+int
+content_result(struct exchange *ex, struct slice text, struct buf *scratch,
+    struct slice *out_r)
+{
+	struct redact_options opt = { .shape = ex->con->kind ==
+	    CONNECTOR_MCP ? SHAPE_MESSAGE : SHAPE_FREE };
+	struct redact_report rep = { 0 };
+	struct inspect_report flags = { 0 };
+	struct json_doc d;
+	struct buf noted;
+	enum redact_result r;
+	int ret = 0;
+
+	json_init(&d);
+	if (json_index(&d, text, NULL) != JSON_OK) {
+		const char *why = json_error_text(d.error);
+
+		json_free(&d);
+		if (exchange_exception(ex, REASON_UNPARSEABLE, why)) {
+			*out_r = text;
+			return 0;
+		}
+		return refuse_result(ex, REASON_UNPARSEABLE,
+		    "(the response)");
+	}
+	if (ex->con->kind == CONNECTOR_MCP)
+		note_tools(ex, &d);
+	opt.literals = ex->literals;
+	r = redact_json(ex->view->redact, &d, text, &opt, scratch, &rep);
+	add_report(&ex->redact_back, &rep);
+	*out_r = r == REDACT_CHANGED ? buf_slice(scratch) : text;
+	if (r == REDACT_LIMIT || r == REDACT_REFUSED) {
+		if (!exchange_exception(ex, REASON_REDACTOR_LIMIT, "result"))
+			ret = refuse_result(ex, REASON_REDACTOR_LIMIT,
+			    "(the response)");
+	}
+	if (ret == 0 && ex->edited) {
+		buf_init(&noted, out_r->n + (1u << 20));
+		add_edit_note(ex, out_r, &noted);
+		if (noted.len > 0) {
+			buf_reset(scratch);
+			if (buf_add_slice(scratch, buf_slice(&noted)) == 0)
+				*out_r = buf_slice(scratch);
+		}
+		buf_free(&noted);
+	}
+	if (ret == 0 && inspect_json(ex->view->inspect, &d, 0, opt.shape,
+	    &flags))
+		tell_context(ex, &flags);
+	json_free(&d);
+	return ret;
+}
+
+int
+content_text(struct exchange *ex, struct slice text, struct buf *scratch,
+    struct slice *out_r)
+{
+	struct redact_report rep = { 0 };
+	struct inspect_report flags = { 0 };
+	struct redact_options opt = { .literals = ex->literals };
+	enum redact_result r = text.n == 0 ? REDACT_CLEAN :
+	    redact_text(ex->view->redact, text, &opt, scratch, &rep);
+
+	add_report(&ex->redact_back, &rep);
+	*out_r = r == REDACT_CHANGED ? buf_slice(scratch) : text;
+	if ((r == REDACT_LIMIT || r == REDACT_REFUSED) && !exchange_exception(
+	    ex, REASON_REDACTOR_LIMIT, "result"))
+		return refuse_result(ex, REASON_REDACTOR_LIMIT,
+		    "(the response)");
+	if (text.n > 0 && inspect_text(ex->view->inspect, text, &flags))
+		tell_context(ex, &flags);
+	return 0;
+}

@@ -1,0 +1,439 @@
+/*
+ * exchange - one HTTP message pair: runs the table of steps, says no in the
+ * agent's own protocol, and ends.
+ *
+ *   running --WAIT--> waiting --resume--> running --last step--> over
+ *      |                 |
+ *      +--REFUSE--> answered --> over        (reachable from all)
+ *      agent gone, kill: over
+ */
+#include "internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "log.h"
+
+#define ARENA_MAX (4u << 20)
+
+static const struct {
+	const char *name;
+	enum step_result (*fn)(struct exchange *ex);
+} steps[] = {
+#define STEP(sym, fn, doc) { #sym, fn },
+#include "steps.def"
+#undef STEP
+};
+
+struct exchange *
+exchange_new(struct conn *c, const struct http1_limits *lim, size_t used)
+{
+	struct exchange *ex = base_calloc(1, sizeof(*ex));
+	const struct conf_limits *cl = &c->f->view->conf->limits;
+	struct slice head;
+	size_t again;
+
+	ex->f = c->f;
+	ex->c = c;
+	ex->view = view_ref(c->f->view);
+	ex->a = arena_new(ARENA_MAX);
+	ex->start_ns = clock_mono_ns();
+	head = arena_copy(ex->a, slice_make(buf_data(&c->in), used));
+	ex->req = arena_alloc(ex->a, sizeof(*ex->req));
+	ASSERT(head.p != NULL && ex->req != NULL);
+	buf_consume(&c->in, used);
+	http1_head_init(ex->req);
+	ASSERT(http1_parse_request(ex->req, head, lim, &again) ==
+	    HTTP1_DONE && again == used);
+	ex->keep_alive = ex->req->keep_alive;
+	ex->head_only = ex->req->method_id == HTTP1_M_HEAD;
+	http1_body_init(&ex->req_body, ex->req->framing, ex->req->length);
+	buf_init(&ex->body, (size_t)cl->body + 1);
+	buf_init(&ex->new_body, (size_t)cl->body * 2 + 65536);
+	buf_init(&ex->rbody, (size_t)cl->body * 4);
+	buf_init(&ex->uout, FLOW_OUT_MAX);
+	buf_init(&ex->uin, FLOW_IN_MAX);
+	buf_init(&ex->result, 1u << 20);
+	buf_init(&ex->held_out, (size_t)cl->body * 16 + 65536);
+	buf_init(&ex->sse_rest, FLOW_IN_MAX);
+	json_init(&ex->doc);
+	list_append(&c->f->exchanges, &ex->link);
+	return ex;
+}
+
+void
+exchange_free(struct exchange *ex)
+{
+	struct flow *f = ex->f;
+
+	list_remove(&ex->link);
+	ex->over = true;
+	if (ex->deadline_q != 0)
+		svc_forget(f, ex->deadline_q);
+	emit_forget(f->emit, ex);
+	upstream_cancel(ex->ureq);
+	upstream_close(ex->u, true);
+	loop_timer_del(ex->timer);
+	loop_timer_del(ex->keepalive);
+	loop_soon_cancel(f->loop, ex);
+	loop_at_end_cancel(f->loop, ex);
+	json_free(&ex->doc);
+	buf_wipe_free(&ex->body);
+	buf_wipe_free(&ex->new_body);
+	buf_wipe_free(&ex->rbody);
+	buf_wipe_free(&ex->uout);
+	buf_wipe_free(&ex->uin);
+	buf_wipe_free(&ex->result);
+	buf_wipe_free(&ex->held_out);
+	buf_wipe_free(&ex->sse_rest);
+	if (ex->sse != NULL) {
+		sse_free(ex->sse);
+		free(ex->sse);
+	}
+	free(ex->resp);
+	if (ex->cred_value.n > 0)
+		explicit_bzero((char *)(uintptr_t)ex->cred_value.p,
+		    ex->cred_value.n);
+	literals_free(ex->literals);
+	if (ex->session != NULL)
+		session_unref(ex->session);
+	view_unref(ex->view);
+	arena_free(ex->a);
+	if (ex->c->ex == ex)
+		ex->c->ex = NULL;
+	loop_defer_free(f->loop, ex);
+}
+
+void
+exchange_run(struct exchange *ex)
+{
+	if (ex->running)
+		return;
+	ex->running = true;
+	while (!ex->over && ex->step < STEP_COUNT) {
+		enum step_result r = steps[ex->step].fn(ex);
+
+		if (ex->over)
+			break;
+		if (r == STEP_WAIT) {
+			ex->running = false;
+			return;
+		}
+		if (r == STEP_REFUSE) {
+			exchange_answer_refusal(ex);
+			break;
+		}
+		ex->step++;
+	}
+	ex->running = false;
+	if (!ex->over && ex->step == STEP_COUNT)
+		exchange_end(ex, "ok");
+}
+
+void
+exchange_resume(struct exchange *ex)
+{
+	if (ex->over)
+		return;
+	ex->step++;
+	exchange_run(ex);
+}
+
+enum step_result
+exchange_refuse(struct exchange *ex, enum reason r, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	ex->reason = r;
+	ex->detail = arena_strdup(ex->a, slice_str(text));
+	if (ex->detail == NULL)
+		ex->detail = (char *)(uintptr_t)"";
+	return STEP_REFUSE;
+}
+
+bool
+exchange_exception(struct exchange *ex, enum reason r, const char *detail)
+{
+	bool allowed = ex->view->conf->exceptions[r] == CONF_ALLOW;
+
+	record_exception(ex, r, allowed, detail);
+	return allowed;
+}
+
+/* --- saying no -------------------------------------------------------------- */
+
+static unsigned
+http_status(const struct exchange *ex)
+{
+	if (ex->refusal_status != 0)
+		return ex->refusal_status;
+	switch (ex->reason) {
+	case REASON_NO_TOKEN:
+	case REASON_BAD_TOKEN:
+		return ex->mount ? 401 : 407;
+	case REASON_UPSTREAM:
+	case REASON_UPSTREAM_TLS:
+		return 502;
+	case REASON_AMBIGUOUS:
+	case REASON_UNPARSEABLE:
+		return ex->resp == NULL ? 400 : 502;
+	case REASON_BATCH:
+		return 400;
+	case REASON_SESSION_BINDING:
+		return 404;
+	case REASON_BODY_TOO_LARGE:
+		return ex->resp == NULL ? 413 : 502;
+	case REASON_MEDIA:
+		return ex->resp == NULL ? 415 : 502;
+	case REASON_REDACTOR_LIMIT:
+		return ex->resp == NULL ? 422 : 502;
+	case REASON_AUDIT_UNAVAILABLE:
+	case REASON_DETECTOR_LATE:
+	case REASON_CREDENTIAL:
+	case REASON_BROKER:
+	case REASON_CLOCK:
+		return 503;
+	default:
+		return 403;
+	}
+}
+
+static bool
+may_repeat(enum reason r)
+{
+	switch (r) {
+	case REASON_UPSTREAM:
+	case REASON_AUDIT_UNAVAILABLE:
+	case REASON_DETECTOR_LATE:
+	case REASON_CREDENTIAL:
+	case REASON_BROKER:
+	case REASON_APPROVAL_EXPIRED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* One template: what, who decided, whether repeating helps, where to look. */
+static char *
+sentence(struct exchange *ex, const char *event)
+{
+	const char *by = ex->reason == REASON_APPROVAL_DENIED &&
+	    ex->approval_by != NULL ? ex->approval_by :
+	    ex->verdict.by != NULL ? ex->verdict.by : "the gateway";
+
+	return arena_printf(ex->a, "Portreeve: %s%s%s Decided by: %s. "
+	    "Repeating the same call %s. Event: %s",
+	    reason_text(ex->reason), ex->detail[0] == '\0' ? "" : " ",
+	    ex->detail, by, may_repeat(ex->reason) ? "later may help" :
+	    "will not help", event);
+}
+
+static void
+answer_http(struct exchange *ex, const char *event, const char *text)
+{
+	unsigned status = http_status(ex);
+	struct http1_answer a = { .status = status,
+		.word = ex->refusal_word != NULL ? ex->refusal_word :
+		    reason_word(ex->reason), .text = text, .event = event,
+		.head = ex->head_only,
+		.close = !ex->keep_alive || !http1_body_done(&ex->req_body) };
+
+	if (status == 407) {
+		a.field = "Proxy-Authenticate";
+		a.value = "Basic realm=\"portreeve\"";
+	} else if (status == 401) {
+		a.field = "WWW-Authenticate";
+		a.value = "Bearer realm=\"portreeve\"";
+	} else if (status == 503) {
+		a.field = "Retry-After";
+		a.value = "2";
+	}
+	if (http1_write_answer(&ex->c->out, &a) != 0)
+		log_error("no room for an error answer");
+	ex->keep_alive = !a.close;
+	ex->status = status;
+}
+
+static void
+answer_mcp(struct exchange *ex, const char *event, const char *text)
+{
+	struct buf b;
+
+	buf_init(&b, 1u << 16);
+	if (ex->msg.kind == MCP_REQUEST && slice_is(ex->msg.method,
+	    "tools/call"))
+		mcp_write_denial(&b, ex->msg.id, text, reason_word(ex->reason),
+		    event);
+	else
+		mcp_write_error(&b, ex->msg.id, MCP_CODE_DENIED, text,
+		    reason_word(ex->reason), event);
+	/* An HTTP error would make some clients fall back to an older
+	 * transport; the denial belongs into the protocol. */
+	ex->status = ex->msg.kind == MCP_REQUEST ? 200 : http_status(ex);
+	relay_send_message(ex, buf_slice(&b));
+	buf_free(&b);
+}
+
+void
+exchange_answer_refusal(struct exchange *ex)
+{
+	char event[UUID_TEXT_LEN];
+	struct uuid id;
+	char *text;
+
+	if (ex->is_call) {
+		ex->verdict.effect = CONF_DENY;
+		ex->verdict.observed = false;
+		if (!ex->recorded) {
+			ex->decision = uuid_v7();
+			if (record_decision(ex, NULL) != 0)
+				log_error("a denial could not be queued for "
+				    "the ledger");
+		}
+		id = ex->decision;
+	} else {
+		record_refused(ex->f, ex->c, ex->reason == REASON_NO_TOKEN ||
+		    ex->reason == REASON_BAD_TOKEN ? EVENT_AUTH_FAILED :
+		    EVENT_CONNECTION_REFUSED, ex->reason,
+		    ex->req->authority.host, ex->detail, &id);
+	}
+	uuid_format(id, event);
+	text = sentence(ex, event);
+	if (text == NULL)
+		text = (char *)(uintptr_t)reason_text(ex->reason);
+	if (ex->head_out && !ex->hold_stream) {
+		/* Too late for an answer: the agent must not take what it got
+		 * for the whole. */
+		exchange_end(ex, "error");
+		return;
+	}
+	if (ex->con != NULL && ex->con->kind == CONNECTOR_MCP &&
+	    (ex->msg.kind == MCP_REQUEST || ex->hold_stream))
+		answer_mcp(ex, event, text);
+	else
+		answer_http(ex, event, text);
+	ex->delivered = true;
+	exchange_end(ex, "denied");
+}
+
+/* --- ending ------------------------------------------------------------------- */
+
+/* What the agent still sends of a body nobody reads is read away here only
+ * when it is all there; else the connection closes. */
+static bool
+drained(struct exchange *ex)
+{
+	struct slice in, data;
+
+	while (!http1_body_done(&ex->req_body)) {
+		in = buf_slice(&ex->c->in);
+		size_t before = in.n;
+		enum http1_result r = http1_body_next(&ex->req_body, &in,
+		    &data);
+
+		buf_consume(&ex->c->in, before - in.n);
+		if (r == HTTP1_ERROR || r == HTTP1_MORE)
+			return false;
+	}
+	return true;
+}
+
+void
+exchange_end(struct exchange *ex, const char *status)
+{
+	struct conn *c = ex->c;
+	bool keep;
+
+	if (ex->over)
+		return;
+	ex->over = true;
+	if (ex->is_call && ex->recorded && !ex->outcome_done) {
+		ex->outcome_done = true;
+		record_outcome(ex, ex->end_status != NULL ? ex->end_status :
+		    status);
+	}
+	keep = ex->delivered && ex->keep_alive && drained(ex);
+	if (!ex->delivered) {
+		exchange_free(ex);
+		conn_abort(c);
+		return;
+	}
+	if (c->state == CONN_EXCHANGE) {
+		exchange_free(ex);
+		conn_kick(c);
+		conn_next(c, keep);
+	} else {
+		exchange_free(ex);	/* a tunnel has begun */
+	}
+}
+
+void
+exchange_client_gone(struct exchange *ex)
+{
+	if (ex->over)
+		return;
+	if (ex->held && !ex->released && ex->f->broker != NULL) {
+		struct buf *b = chan_begin(ex->f->broker, MSG_HOLD_CANCEL);
+
+		if (b != NULL) {
+			pack_bytes(b, ex->call.b, 16);
+			pack_str(b, "the agent has gone");
+			chan_end(ex->f->broker);
+		}
+	}
+	ex->delivered = false;
+	exchange_end(ex, ex->request_head_sent && ex->status != 0 ? "cut" :
+	    ex->request_head_sent ? "unknown" : "cancelled");
+}
+
+/* --- the kill switch ------------------------------------------------------------ */
+
+bool
+exchange_killed(const struct exchange *ex, const char **target_r)
+{
+	*target_r = svc_killed(ex->f, ex->view, ex->con_at, ex->con,
+	    ex->session, ex->msg.tool.n > 0 ? ex->msg.tool : ex->action.tool);
+	return *target_r != NULL;
+}
+
+void
+exchange_cut(struct exchange *ex, const char *target)
+{
+	const char *why = map_get(&ex->f->kills, slice_str(target));
+
+	ex->reason = REASON_KILLED;
+	ex->detail = arena_printf(ex->a, "(%s%s%s)", target,
+	    why == NULL ? "" : ": ", why == NULL ? "" : why);
+	if (ex->detail == NULL)
+		ex->detail = (char *)(uintptr_t)"";
+	upstream_cancel(ex->ureq);
+	ex->ureq = NULL;
+	upstream_close(ex->u, true);
+	ex->u = NULL;
+	ex->end_status = "cut";
+	ex->mode = RESP_END;
+	ex->keep_alive = false;
+	/* What was waiting to be sent of the killed call is not sent. */
+	if (ex->head_out)
+		buf_reset(&ex->c->out);
+	if (!ex->head_out) {
+		exchange_answer_refusal(ex);
+		return;
+	}
+	if (ex->recorded && !ex->outcome_done) {
+		ex->outcome_done = true;
+		record_outcome(ex, "cut");
+	}
+	ex->over = true;
+	struct conn *c = ex->c;
+
+	exchange_free(ex);
+	conn_abort(c);
+}

@@ -1,0 +1,355 @@
+/*
+ * internal - what the files of gateway/flow share; nobody else includes it.
+ */
+#ifndef FLOW_INTERNAL_H
+#define FLOW_INTERNAL_H
+
+#include "action.h"
+#include "arena.h"
+#include "chan.h"
+#include "connector.h"
+#include "event.h"
+#include "flow.h"
+#include "http1.h"
+#include "inspect.h"
+#include "json.h"
+#include "killpage.h"
+#include "list.h"
+#include "map.h"
+#include "mcp.h"
+#include "media.h"
+#include "pack.h"
+#include "policy.h"
+#include "redact.h"
+#include "sse.h"
+#include "stream.h"
+#include "upstream.h"
+
+#define FLOW_IN_MAX (128u << 10)	/* unread bytes of an agent */
+#define FLOW_OUT_HIGH (256u << 10)	/* above it the source is paused */
+#define FLOW_OUT_LOW (64u << 10)
+#define FLOW_OUT_MAX (8u << 20)
+#define FLOW_READ 16384
+#define FLOW_LEAVES_MAX 10000
+#define FLOW_TOKEN_MAX 256
+
+/* ---- what a snapshot gives; shared by the exchanges that began under it -- */
+
+struct view {
+	unsigned refs;
+	char name[16];
+	struct conf *conf;
+	struct connector_set *connectors;
+	struct tls_ctx **client_ctx;	/* one a connector, NULL: plain */
+	uint64_t *kill_hash;		/* of "connector/NAME" */
+	struct tls_ctx *default_ctx;
+	struct redact *redact;
+	struct inspect *inspect;
+};
+
+struct view *view_load(const struct flow *f, const struct snap *s,
+    struct err *err);
+struct view *view_ref(struct view *v);
+void view_unref(struct view *v);
+
+/* ---- tables kept up to date by the broker -------------------------------- */
+
+struct session {
+	struct principal who;
+	unsigned refs;
+	bool revoked;
+	uint64_t kill_user, kill_agent, kill_session;
+};
+
+struct tool_state {
+	enum conf_class klass;
+	bool enabled, classified;
+	enum policy_approval approval;
+};
+
+/* ---- asking another role: answers come by number ------------------------- */
+
+struct ask;
+typedef void ask_fn(void *ctx, enum msg_type type, struct unpack *u);
+
+struct asks {
+	struct map by_q;
+	uint64_t next_q;
+};
+
+struct flow {
+	struct loop *loop;
+	unsigned index;
+	struct view *view;
+	struct killpage *kill;
+	uint64_t kill_seen;		/* epoch acted upon */
+	int eventfd;
+	struct emit *emit;
+	struct chan *keeper, *broker, *detector;
+	bool synced;			/* the broker told all it knows */
+	struct asks asks;
+	struct tls_ctx *server_ctx;
+	struct tls_key *leaf_key;
+	uint8_t mac_key[32];
+	struct dns *dns;
+	struct upstream_pool *pool;
+	struct map sessions;		/* token hash -> struct session */
+	struct map tools;		/* connector NUL tool -> tool_state */
+	struct map states;		/* connector -> (void *)(state + 1) */
+	struct map kills;		/* target -> reason text */
+	struct map leaves;		/* host -> struct leaf_entry */
+	struct map seen_tools;		/* connector NUL tool NUL digest */
+	struct list conns, exchanges;
+	struct list listeners;
+	size_t nconns;
+	bool stopping;
+};
+
+struct listener {
+	struct list link;
+	struct flow *f;
+	enum conf_listener_kind kind;
+	int fd;
+	struct loop_fd *watch;
+};
+
+/* ---- a connection from an agent ------------------------------------------ */
+
+enum conn_state { CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS, CONN_EXCHANGE,
+	CONN_SPLICE, CONN_CLOSING };
+
+struct conn {
+	struct list link;
+	struct flow *f;
+	enum conf_listener_kind kind;
+	enum conn_state state;
+	struct stream *s;
+	struct loop_fd *watch;
+	struct loop_timer *timer;
+	struct buf in, out;
+	char source[ADDR_TEXT_MAX];
+	bool tunnel, tls, has_token, in_full, want_write_for_read, eof, closed;
+	struct http1_head *head;		/* of the request being read */
+	struct http1_authority authority;	/* of the CONNECT */
+	uint8_t token_hash[32];
+	struct exchange *ex;
+	struct splice *splice;
+	uint64_t bytes_in, bytes_out;
+};
+
+void conn_accept(struct listener *l);
+/* Something was put into c->out, or room was made in c->in. */
+void conn_kick(struct conn *c);
+/* After what is in c->out has left: close. */
+void conn_finish(struct conn *c);
+void conn_abort(struct conn *c);
+/* The exchange is over: read the next request, or close. */
+void conn_next(struct conn *c, bool keep);
+void conn_begin_sniff(struct conn *c);
+void conn_leaf_ready(struct conn *c, struct tls_leaf *leaf, const char *why);
+
+/* ---- one HTTP message pair ------------------------------------------------ */
+
+enum step_result { STEP_REFUSE, STEP_WAIT, STEP_DONE };
+
+enum step {
+#define STEP(sym, fn, doc) STEP_##sym,
+#include "steps.def"
+#undef STEP
+	STEP_COUNT
+};
+
+enum resp_mode { RESP_HEAD, RESP_WHOLE, RESP_SSE, RESP_STREAM, RESP_END };
+
+struct exchange {
+	struct list link;
+	struct flow *f;
+	struct conn *c;
+	struct view *view;
+	struct arena *a;
+	enum step step;
+	bool running, over, waiting_body;
+
+	/* the request */
+	struct http1_head *req;
+	struct http1_body req_body;
+	bool absolute, mount, keep_alive, head_only, wants_sse;
+	struct slice up_path, up_query;
+	struct connector *con;
+	size_t con_at;			/* its index in the view */
+	struct session *session;
+	bool gated;			/* the body is read whole */
+	enum media_kind media;
+	struct buf body;
+	struct json_doc doc;
+
+	/* the call */
+	struct uuid call, decision;
+	bool is_call;			/* decision and outcome are recorded */
+	struct mcp_message msg;
+	struct action action;
+	char *target;
+	struct policy_verdict verdict;
+	enum policy_advice advice;
+	char *advice_rule, *advice_title;
+	struct redact_report redact_out, redact_back;
+	struct buf new_body;		/* rewritten request body */
+	struct slice arguments;		/* JSON as recorded and as sent */
+	const char *flags[16];
+	size_t nflags;
+	uint64_t start_ns;
+
+	/* hold */
+	char *approval_id, *approval_by, *approval_reason;
+	bool edited, held, consumed, hold_stream, released, reclassify;
+	uint8_t digest[ACTION_DIGEST];
+	struct loop_timer *keepalive;
+	int64_t hold_expires_ms;
+	unsigned progress;
+
+	/* upstream */
+	struct slice cred_name, cred_value;	/* wiped after use */
+	struct literals *literals;	/* a credential an upstream may echo */
+	struct upstream_request *ureq;
+	struct upstream *u;
+	struct buf uout, uin;
+	bool request_sent, request_head_sent, u_eof, u_truncated, u_paused;
+	bool u_write_failed;
+	uint64_t deadline_q;		/* asks in flight, 0: none */
+	struct loop_timer *timer;
+
+	/* the response */
+	enum resp_mode mode;
+	struct http1_head *resp;
+	struct http1_body resp_body;
+	unsigned status;
+	enum media_kind resp_media;
+	bool chunked_out, head_out, context_wait, delivered;
+	struct buf rbody;
+	struct sse *sse;
+	struct buf held_out, sse_rest;	/* wait for the detector's ack */
+	struct buf result;		/* what was delivered, for the ledger */
+	bool result_truncated;
+	uint64_t bytes_in, bytes_out;
+
+	/* why it was refused, if it was */
+	enum reason reason;
+	char *detail;
+	const char *refusal_word;	/* http1 error word when ambiguous */
+	unsigned refusal_status;
+	const char *end_status;		/* of the outcome */
+	bool recorded, outcome_done;
+};
+
+/* Takes the head (used bytes, already checked) off c->in. */
+struct exchange *exchange_new(struct conn *c, const struct http1_limits *lim,
+    size_t used);
+void exchange_free(struct exchange *ex);
+void exchange_run(struct exchange *ex);
+/* Resumes at the step after the one that waited. */
+void exchange_resume(struct exchange *ex);
+/* More bytes of the agent, or its end. */
+void exchange_client_data(struct exchange *ex);
+void exchange_client_gone(struct exchange *ex);
+/* The agent's buffer has drained below the low mark. */
+void exchange_drained(struct exchange *ex);
+/* The kill switch: cut now. */
+void exchange_cut(struct exchange *ex, const char *target);
+bool exchange_killed(const struct exchange *ex, const char **target_r);
+/* Sets why and answers STEP_REFUSE. */
+enum step_result exchange_refuse(struct exchange *ex, enum reason r,
+    const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The configured answer of a cannot-decide: true when the call may go on;
+ * emits the exception event. */
+bool exchange_exception(struct exchange *ex, enum reason r,
+    const char *detail);
+/* Tells the agent, in its own protocol, and ends the exchange. */
+void exchange_answer_refusal(struct exchange *ex);
+void exchange_end(struct exchange *ex, const char *status);
+
+#define STEP(sym, fn, doc) enum step_result fn(struct exchange *ex);
+#include "steps.def"
+#undef STEP
+
+/* Sends (again, to a restarted broker) what is held. 0 or -1. */
+int call_send_hold(struct exchange *ex);
+
+/* ---- call_response's parts ------------------------------------------------- */
+
+void relay_start(struct exchange *ex);
+void relay_pump(struct exchange *ex);
+void relay_upstream_event(void *ctx, unsigned events);
+void relay_send_request_body(struct exchange *ex);
+void relay_context_acked(struct exchange *ex);
+/* A complete JSON-RPC message to the agent, as JSON or as an SSE event. */
+void relay_send_message(struct exchange *ex, struct slice json);
+
+/* ---- content: redaction and inspection -------------------------------------- */
+
+/* Redacts the request: fills new_body when something changed. */
+enum step_result content_redact_request(struct exchange *ex);
+/* One JSON text of the response. *out_r is text itself or lies in scratch.
+ * -1: the redactor's limit or not parseable, and the answer is to refuse. */
+int content_result(struct exchange *ex, struct slice text,
+    struct buf *scratch, struct slice *out_r);
+int content_text(struct exchange *ex, struct slice text, struct buf *scratch,
+    struct slice *out_r);
+
+/* ---- events ------------------------------------------------------------------ */
+
+void record_call(struct exchange *ex, struct jsonw *w, struct buf *b,
+    struct uuid id, enum event_type type, bool with_arguments);
+int record_decision(struct exchange *ex, emit_done_fn *done);
+void record_outcome(struct exchange *ex, const char *status);
+void record_exception(struct exchange *ex, enum reason r, bool allowed,
+    const char *detail);
+void record_refused(struct flow *f, const struct conn *c, enum event_type t,
+    enum reason r, const char *host, const char *detail, struct uuid *id_r);
+void record_spliced(struct flow *f, const struct conn *c, struct uuid id,
+    const char *phase, const struct principal *who, uint64_t up,
+    uint64_t down, emit_done_fn *done, void *ctx);
+void record_card(struct exchange *ex, struct jsonw *w, struct buf *b);
+
+/* ---- services: the other roles ------------------------------------------------ */
+
+void svc_init(struct flow *f);
+uint64_t svc_ask(struct flow *f, struct chan *c, enum msg_type type,
+    struct slice body, ask_fn *fn, void *ctx);
+void svc_forget(struct flow *f, uint64_t q);
+struct session *svc_session(struct flow *f, const uint8_t hash[32]);
+void session_unref(struct session *s);
+enum policy_state svc_state(struct flow *f, const struct connector *c);
+const struct tool_state *svc_tool(struct flow *f, const char *connector,
+    struct slice tool);
+void svc_tool_seen(struct flow *f, const char *connector, struct slice tool,
+    const uint8_t digest[32], struct slice description);
+/* Asks the broker to use up the approval of ex; resumes the step HOLD. */
+void svc_consume(struct exchange *ex);
+/* NULL: asked for; conn_leaf_ready() follows. */
+struct tls_leaf *svc_leaf(struct flow *f, const char *host, struct conn *c);
+void svc_leaf_forget(struct flow *f, struct conn *c);
+/* Does a kill stand against this? Name of the target, or NULL. */
+const char *svc_killed(struct flow *f, const struct view *v, size_t con_at,
+    const struct connector *con, const struct session *s,
+    struct slice tool);
+void svc_on_kill(void *ctx, unsigned events);
+
+/* ---- splicing ------------------------------------------------------------------ */
+
+void splice_begin(struct conn *c, const struct session *s);
+void splice_data(struct conn *c);
+void splice_free(struct splice *s);
+
+/* ---- identity -------------------------------------------------------------------- */
+
+/* The task token in Proxy-Authorization (Basic, Bearer) or, on a mount, in
+ * Authorization. False: none or malformed. */
+bool identity_token(const struct http1_head *h, bool proxy,
+    uint8_t hash_r[32]);
+/* Mcp-Session-Id bound to the principal: what the agent sees, and back. */
+void identity_seal_session(const struct exchange *ex, struct slice id,
+    struct buf *out);
+bool identity_open_session(const struct exchange *ex, struct slice sealed,
+    struct slice *id_r);
+
+#endif

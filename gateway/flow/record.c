@@ -1,0 +1,313 @@
+/*
+ * record - what the path of a call tells the ledger and the detector: the
+ * events of lib/wire/events.def, built once, in one place.
+ */
+#include "internal.h"
+
+#include "clock.h"
+#include "codec.h"
+#include "log.h"
+
+#define EVENT_MAX (16u << 20)
+
+static void
+principal(struct jsonw *w, const struct principal *p)
+{
+	jsonw_str(w, "session", p->session);
+	jsonw_str(w, "user", p->user);
+	jsonw_str(w, "agent", p->agent);
+	if (p->task[0] != '\0')
+		jsonw_str(w, "task", p->task);
+	if (p->department[0] != '\0')
+		jsonw_str(w, "department", p->department);
+	jsonw_str(w, "trust", conf_trust_names[p->trust]);
+}
+
+static const char *
+transport(const struct exchange *ex)
+{
+	return ex->mount ? "mount" : "explicit";
+}
+
+void
+record_call(struct exchange *ex, struct jsonw *w, struct buf *b,
+    struct uuid id, enum event_type type, bool with_arguments)
+{
+	const struct action *a = &ex->action;
+	char call[UUID_TEXT_LEN];
+
+	event_begin(w, b, id, type, ROLE_PROXY);
+	uuid_format(ex->call, call);
+	jsonw_str(w, "call", call);
+	principal(w, &ex->session->who);
+	jsonw_str(w, "source", ex->c->source);
+	jsonw_str(w, "transport", transport(ex));
+	jsonw_str(w, "connector", a->connector);
+	jsonw_slice(w, "method", a->method);
+	if (a->tool.n > 0)
+		jsonw_slice(w, "tool", a->tool);
+	jsonw_str(w, "operation", action_operation_names[a->operation]);
+	jsonw_str(w, "target", a->target);
+	jsonw_str(w, "class", conf_class_names[a->klass]);
+	if (a->environment[0] != '\0')
+		jsonw_str(w, "environment", a->environment);
+	if (a->data_class[0] != '\0')
+		jsonw_str(w, "data_class", a->data_class);
+	if (with_arguments && a->arguments.n > 0)
+		jsonw_raw(w, "arguments", a->arguments);
+}
+
+static void
+redactions(struct jsonw *w, const struct redact_report *r)
+{
+	if (r->n == 0)
+		return;
+	jsonw_array(w, "redactions");
+	for (uint32_t i = 0; i < r->n; i++) {
+		jsonw_object(w, NULL);
+		jsonw_str(w, "rule", r->items[i].id);
+		jsonw_int(w, "count", r->items[i].count);
+		jsonw_object_end(w);
+	}
+	jsonw_array_end(w);
+}
+
+static void
+approval(struct jsonw *w, const struct exchange *ex)
+{
+	if (ex->approval_id == NULL)
+		return;
+	jsonw_object(w, "approval");
+	jsonw_str(w, "id", ex->approval_id);
+	jsonw_str(w, "by", ex->approval_by);
+	jsonw_str(w, "verdict", ex->consumed ? "approve" : "deny");
+	if (ex->approval_reason != NULL && ex->approval_reason[0] != '\0')
+		jsonw_str(w, "reason", ex->approval_reason);
+	jsonw_bool(w, "edited", ex->edited);
+	jsonw_object_end(w);
+}
+
+static void
+verdict(struct jsonw *w, const struct exchange *ex)
+{
+	const struct policy_verdict *v = &ex->verdict;
+	enum conf_effect e = v->effect;
+
+	if (e == CONF_HOLD && ex->consumed)
+		e = CONF_ALLOW;
+	jsonw_str(w, "verdict", conf_effect_names[e]);
+	if (ex->reason != REASON_NONE)
+		jsonw_str(w, "reason", reason_word(ex->reason));
+	if (ex->detail != NULL && ex->detail[0] != '\0')
+		jsonw_str(w, "detail", ex->detail);
+	jsonw_str(w, "policy", ex->approval_id != NULL ? "approval" :
+	    v->by != NULL ? v->by : ex->reason != REASON_NONE &&
+	    reason_is_exception(ex->reason) ? "exception" : "gateway");
+	if (v->observed) {
+		jsonw_bool(w, "observed", true);
+		jsonw_str(w, "would", conf_effect_names[v->would]);
+	}
+	if (ex->advice_rule != NULL && ex->advice_rule[0] != '\0')
+		jsonw_str(w, "rule", ex->advice_rule);
+}
+
+int
+record_decision(struct exchange *ex, emit_done_fn *done)
+{
+	struct jsonw w;
+	struct buf b;
+	int r = -1;
+
+	buf_init(&b, EVENT_MAX);
+	/* Arguments are recorded only as the redactor left them. */
+	record_call(ex, &w, &b, ex->decision, EVENT_CALL_DECISION,
+	    ex->arguments.n > 0);
+	verdict(&w, ex);
+	redactions(&w, &ex->redact_out);
+	approval(&w, ex);
+	jsonw_str(&w, "snapshot", ex->view->name);
+	event_end(&w);
+	if (!b.full)
+		r = emit_event(ex->f->emit, ex->decision, ex->call,
+		    buf_slice(&b), done, ex);
+	buf_free(&b);
+	if (r == 0 && done == NULL)
+		ex->recorded = true;
+	return r;
+}
+
+void
+record_outcome(struct exchange *ex, const char *status)
+{
+	struct uuid id = uuid_v7();
+	struct jsonw w;
+	struct buf b;
+
+	buf_init(&b, EVENT_MAX);
+	record_call(ex, &w, &b, id, EVENT_CALL_OUTCOME, false);
+	jsonw_str(&w, "status", status);
+	if (ex->reason != REASON_NONE)
+		jsonw_str(&w, "reason", reason_word(ex->reason));
+	if (ex->detail != NULL && ex->detail[0] != '\0')
+		jsonw_str(&w, "detail", ex->detail);
+	if (ex->status != 0)
+		jsonw_int(&w, "http_status", ex->status);
+	jsonw_u64(&w, "bytes_in", ex->bytes_in);
+	jsonw_u64(&w, "bytes_out", ex->bytes_out);
+	jsonw_u64(&w, "duration_us", (clock_mono_ns() - ex->start_ns) / 1000);
+	redactions(&w, &ex->redact_back);
+	if (ex->nflags > 0) {
+		jsonw_array(&w, "flags");
+		for (size_t i = 0; i < ex->nflags; i++)
+			jsonw_str(&w, NULL, ex->flags[i]);
+		jsonw_array_end(&w);
+	}
+	if (ex->result.len > 0) {
+		/* One JSON text goes in as it is; several (a stream), text, or
+		 * a part, as a string. */
+		struct json_doc d;
+
+		json_init(&d);
+		if (!ex->result_truncated && json_index(&d,
+		    buf_slice(&ex->result), NULL) == JSON_OK)
+			jsonw_raw(&w, "result", buf_slice(&ex->result));
+		else
+			jsonw_slice(&w, "result", buf_slice(&ex->result));
+		json_free(&d);
+	}
+	if (ex->result_truncated)
+		jsonw_bool(&w, "result_truncated", true);
+	event_end(&w);
+	if (b.full || emit_event(ex->f->emit, id, ex->call, buf_slice(&b),
+	    NULL, NULL) != 0)
+		log_error("event queue full: an outcome is lost; the recorder "
+		    "will say unknown");
+	buf_free(&b);
+}
+
+void
+record_exception(struct exchange *ex, enum reason r, bool allowed,
+    const char *detail)
+{
+	struct uuid id = uuid_v7();
+	char call[UUID_TEXT_LEN];
+	struct jsonw w;
+	struct buf b;
+
+	buf_init(&b, 65536);
+	event_begin(&w, &b, id, EVENT_EXCEPTION, ROLE_PROXY);
+	if (ex->is_call) {
+		uuid_format(ex->call, call);
+		jsonw_str(&w, "call", call);
+	}
+	if (ex->session != NULL)
+		principal(&w, &ex->session->who);
+	if (ex->con != NULL)
+		jsonw_str(&w, "connector", ex->con->name);
+	jsonw_str(&w, "reason", reason_word(r));
+	jsonw_str(&w, "verdict", allowed ? "allow" : "deny");
+	jsonw_str(&w, "detail", detail);
+	event_end(&w);
+	if (emit_event(ex->f->emit, id, ex->call, buf_slice(&b), NULL,
+	    NULL) != 0)
+		log_error("event queue full: exception %s is unrecorded",
+		    reason_word(r));
+	buf_free(&b);
+}
+
+void
+record_refused(struct flow *f, const struct conn *c, enum event_type t,
+    enum reason r, const char *host, const char *detail, struct uuid *id_r)
+{
+	struct uuid id = uuid_v7(), none = { { 0 } };
+	const struct exchange *ex = c->ex;
+	struct jsonw w;
+	struct buf b;
+
+	buf_init(&b, 65536);
+	event_begin(&w, &b, id, t, ROLE_PROXY);
+	if (ex != NULL && ex->session != NULL)
+		principal(&w, &ex->session->who);
+	jsonw_str(&w, "source", c->source);
+	jsonw_str(&w, "transport", c->kind == CONF_MOUNT ? "mount" :
+	    "explicit");
+	if (ex != NULL && ex->con != NULL)
+		jsonw_str(&w, "connector", ex->con->name);
+	if (host != NULL && host[0] != '\0')
+		jsonw_str(&w, "host", host);
+	jsonw_str(&w, "reason", reason_word(r));
+	if (detail != NULL)
+		jsonw_str(&w, "detail", detail);
+	event_end(&w);
+	if (emit_event(f->emit, id, none, buf_slice(&b), NULL, NULL) != 0)
+		log_error("event queue full: a refusal is unrecorded");
+	buf_free(&b);
+	if (id_r != NULL)
+		*id_r = id;
+}
+
+void
+record_spliced(struct flow *f, const struct conn *c, struct uuid id,
+    const char *phase, const struct principal *who, uint64_t up,
+    uint64_t down, emit_done_fn *done, void *ctx)
+{
+	struct uuid none = { { 0 } };
+	struct jsonw w;
+	struct buf b;
+
+	buf_init(&b, 65536);
+	event_begin(&w, &b, id, EVENT_CONNECTION_SPLICED, ROLE_PROXY);
+	principal(&w, who);
+	jsonw_str(&w, "source", c->source);
+	jsonw_str(&w, "host", c->authority.host);
+	jsonw_int(&w, "port", c->authority.port);
+	jsonw_str(&w, "phase", phase);
+	jsonw_u64(&w, "bytes_in", up);
+	jsonw_u64(&w, "bytes_out", down);
+	event_end(&w);
+	if (emit_event(f->emit, id, none, buf_slice(&b), done, ctx) != 0) {
+		log_error("a spliced connection could not be recorded");
+		if (done != NULL)
+			done(ctx, false);
+	}
+	buf_free(&b);
+}
+
+/* All a person needs to decide: nothing is hidden, credentials by name. */
+void
+record_card(struct exchange *ex, struct jsonw *w, struct buf *b)
+{
+	const struct connector *con = ex->con;
+	char hex[2 * ACTION_DIGEST + 1];
+
+	jsonw_init(w, b);
+	jsonw_object(w, NULL);
+	principal(w, &ex->session->who);
+	jsonw_str(w, "source", ex->c->source);
+	jsonw_str(w, "transport", transport(ex));
+	jsonw_str(w, "connector", con->name);
+	jsonw_str(w, "owner", con->owner);
+	jsonw_str(w, "environment", con->environment);
+	jsonw_str(w, "data_class", con->data_class);
+	jsonw_str(w, "risk", con->risk);
+	jsonw_slice(w, "method", ex->action.method);
+	jsonw_slice(w, "tool", ex->action.tool);
+	jsonw_str(w, "target", ex->action.target);
+	jsonw_str(w, "class", conf_class_names[ex->action.klass]);
+	jsonw_str(w, "held_by", ex->verdict.by);
+	jsonw_str(w, "reason", reason_word(ex->verdict.reason));
+	if (ex->advice_rule != NULL && ex->advice_rule[0] != '\0') {
+		jsonw_str(w, "rule", ex->advice_rule);
+		jsonw_str(w, "rule_title", ex->advice_title);
+	}
+	if (con->credential[0] != '\0')
+		jsonw_str(w, "credential", con->credential);
+	redactions(w, &ex->redact_out);
+	hex_encode(ex->digest, ACTION_DIGEST, hex);
+	jsonw_str(w, "digest", hex);
+	if (ex->arguments.n > 0)
+		jsonw_raw(w, "arguments", ex->arguments);
+	jsonw_slice(w, "body", ex->new_body.len > 0 ?
+	    buf_slice(&ex->new_body) : buf_slice(&ex->body));
+	jsonw_object_end(w);
+}

@@ -1,0 +1,63 @@
+/*
+ * upstream - connections to what agents call: resolved, address-checked,
+ * connected to the very address that was checked, verified, pooled.
+ *
+ * A connection carries one exchange at a time and is never shared between
+ * principals: the pool's key holds them. An idle connection that shows any
+ * byte or an end is thrown away.
+ */
+#ifndef UPSTREAM_H
+#define UPSTREAM_H
+
+#include "addr.h"
+#include "base.h"
+#include "dns.h"
+#include "loop.h"
+#include "reason.h"
+#include "stream.h"
+
+struct upstream_pool;
+struct upstream_request;
+
+struct upstream_target {
+	const char *host;		/* normalised */
+	uint16_t port;
+	struct tls_ctx *tls;		/* NULL: plain */
+	const struct addr_cidr *pins;
+	size_t npins;
+	struct slice key;		/* connector, principal, policy */
+};
+
+struct upstream {
+	struct stream *s;
+	struct loop_fd *watch;		/* the user's while in use */
+	unsigned uses;			/* exchanges before this one */
+	char peer[ADDR_TEXT_MAX];	/* the address connected to */
+	struct upstream_pool *pool;	/* pool's own from here on */
+	char *key;
+	uint64_t idle_since_ms;
+	struct upstream *next;
+};
+
+/* u == NULL: reason and detail (a sentence, borrowed) say why. The watch is
+ * set to no events and to the pool's handler; the user sets its own with
+ * upstream_watch(). */
+typedef void upstream_done_fn(void *ctx, struct upstream *u,
+    enum reason reason, const char *detail);
+
+struct upstream_pool *upstream_pool_new(struct loop *l, struct dns *dns,
+    uint64_t connect_ms, uint64_t idle_ms, size_t idle_max) MUST_USE;
+void upstream_pool_free(struct upstream_pool *p);
+
+/* The callback may come before this returns (then NULL is returned). */
+struct upstream_request *upstream_get(struct upstream_pool *p,
+    const struct upstream_target *t, upstream_done_fn *fn, void *ctx);
+void upstream_cancel(struct upstream_request *r);	/* NULL-safe */
+
+void upstream_watch(struct upstream *u, unsigned events, loop_fd_fn *fn,
+    void *ctx);
+/* Back to the pool: only after a complete, well-framed response. */
+void upstream_put(struct upstream *u);
+void upstream_close(struct upstream *u, bool abort);	/* NULL-safe */
+
+#endif

@@ -1005,13 +1005,13 @@ op_approval_edit(struct broker_op *op)
 void
 op_approval_deny(struct broker_op *op)
 {
-	struct broker_held *v = op_decidable(op, HOLD_E_DENY);
 	struct broker *b = op->b;
+	struct broker_held *v = op_decidable(op, HOLD_E_DENY);
 	struct broker_event e;
 	bool stored;
 
 	if (v == NULL)
-		return;
+		return;		/* the op has ended */
 	stored = hold_deny(b->st, v->h, op->by,
 	    op_text(op, OPREQ_REASON)) == 0;
 	send_verdict(b, v->owner, &v->h->call, VERDICT_DENY, v->h->id, op->by,

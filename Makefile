@@ -54,6 +54,12 @@ UNITS := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: bins
+#: make            builds the programs into build/release
+#: make demo       installs what is missing, builds, shows the main job
+#: make check      installs what tests need, builds, runs every test
+#: make bench      measures against peers; writes build/bench.json
+#: make fuzz       runs each fuzz target for FUZZ_SECONDS (60)
+#: make clean
 bins: $(addprefix $(O)/,$(BINS))
 
 help:
@@ -91,9 +97,30 @@ $(O)/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(LIBS)
 	@echo "  FUZZ $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< tests/fuzz/replay.c $(LINK) $(LDLIBS)
 
+deps-%:
+	@sh packaging/deps.sh $*
+
+# pkg-config must see what deps installed, so the build is a make of its own.
+demo: deps-build
+	@$(MAKE) --no-print-directory B=release bins
+	@python3 console/demo/demo.py $(DEMO_ARGS)
+
+check: deps-check
+	@$(MAKE) --no-print-directory -j$$(nproc) B=release bins units replays
+	@$(MAKE) --no-print-directory -j$$(nproc) B=asan bins units replays
+	@python3 tests/run.py --build both
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory -j$$(nproc) B=release bins
+	@python3 tests/bench/bench.py
+
+FUZZ_SECONDS ?= 60
+fuzz: deps-fuzz
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz/fuzz.sh $(FUZZ)
+
 clean:
 	rm -rf build
 
-.PHONY: all bins help units replays clean
+.PHONY: all bins help units replays clean demo check bench fuzz
 .SECONDARY:
 -include $(shell find build/$(B) -name '*.d' 2>/dev/null)

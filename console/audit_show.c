@@ -310,7 +310,7 @@ show_what(struct view *v)
 	place("Tool");
 	if (!say(v, "", "connector", ""))
 		fputs("-", stdout);
-	say(v, " . ", "tool", "");
+	say(v, ".", "tool", "");
 	say(v, "  (", "class", ")");
 	say(v, "  data ", "data_class", "");
 	putchar('\n');

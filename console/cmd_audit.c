@@ -153,7 +153,8 @@ find_file(const char *state, const char *name, char out[PATH_MAX],
     bool dir_only)
 {
 	static const char *const below[] = { "", "/ledger", "/monitor",
-		"/recorder", "/keeper", "/gateway", "/.." };
+		"/recorder", "/keeper", "/gateway", "/..",
+		"/../keeper" };
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < ARRAY_LEN(below); i++) {
@@ -203,6 +204,12 @@ open_ledger(struct options *o)
 
 	if (find_state(o) != 0)
 		return -1;
+	if (access(o->state, X_OK) != 0) {
+		fprintf(stderr, "portreeve audit: %s: %s: name the state "
+		    "directory of the daemon, as a user who may read it\n",
+		    o->state, strerror(errno));
+		return -1;
+	}
 	if (!find_file(o->state, LEDGERDB_FILE, o->dir, true)) {
 		fprintf(stderr, "portreeve audit: no " LEDGERDB_FILE " below "
 		    "%s: name the state directory of the daemon (state: in "

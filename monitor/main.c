@@ -24,13 +24,10 @@ add_zone(const struct conf *c, struct snap_writer *w, struct err *err)
 
 	if (!c->hours.set)
 		return 0;
-	buf_init(&b, 1u << 20);
-	r = tz_load(c->hours.zone, &b);
+	buf_init(&b, TZ_BYTES_MAX);
+	r = tz_load(c->hours.zone, &b, err);
 	if (r == 0)
 		snap_add(w, "tz", buf_slice(&b));
-	else
-		err_set(err, "%s: business_hours: no time zone %s", c->file,
-		    c->hours.zone);
 	buf_free(&b);
 	return r;
 }

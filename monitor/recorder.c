@@ -277,8 +277,15 @@ close_calls(struct recorder *r, struct list *owner, uint64_t max)
 	uint64_t seq;
 	unsigned n = 0;
 
-	if (r->ledger == NULL)
+	if (r->ledger == NULL) {	/* stopping: the next start sees them */
+		while (owner != &r->orphans && !list_empty(owner)) {
+			struct list *node = owner->next;
+
+			list_remove(node);
+			list_append(&r->orphans, node);
+		}
 		return;
+	}
 	while (opencalls_take(&r->open, owner, max, &call, &seq)) {
 		outcome_unknown(r, call, seq);
 		n++;

@@ -1,7 +1,6 @@
 /* clock - see clock.h. */
 #include "clock.h"
 
-#include <stdio.h>
 #include <time.h>
 
 static int64_t offset_ms;
@@ -42,6 +41,46 @@ clock_offset_ms(void)
 	return offset_ms;
 }
 
+static void
+put(char *out, int64_t two_digits)
+{
+	out[0] = (char)('0' + two_digits / 10 % 10);
+	out[1] = (char)('0' + two_digits % 10);
+}
+
+/* Not gmtime_r(): it opens the local zone's file, which a role may not.
+ * Days to a civil date: era of 400 years, year from March. */
+static void
+format_utc(time_t s, char out[20])
+{
+	int64_t days = s / 86400, in_day = s % 86400;
+
+	if (in_day < 0) {
+		in_day += 86400;
+		days--;
+	}
+	days += 719468;		/* 0000-03-01 */
+	int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+	int64_t doe = days - era * 146097;
+	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	int64_t mp = (5 * doy + 2) / 153;
+	int64_t month = mp < 10 ? mp + 3 : mp - 9;
+	int64_t year = yoe + era * 400 + (month <= 2);
+
+	put(out, year / 100 % 100);
+	put(out + 2, year % 100);
+	put(out + 5, month);
+	put(out + 8, doy - (153 * mp + 2) / 5 + 1);
+	put(out + 11, in_day / 3600);
+	put(out + 14, in_day / 60 % 60);
+	put(out + 17, in_day % 60);
+	out[4] = out[7] = '-';
+	out[10] = 'T';
+	out[13] = out[16] = ':';
+	out[19] = '\0';
+}
+
 void
 clock_format(int64_t wall_ms, char out[CLOCK_RFC3339_LEN])
 {
@@ -55,10 +94,7 @@ clock_format(int64_t wall_ms, char out[CLOCK_RFC3339_LEN])
 		s--;
 	}
 	if (s != last_s || last[0] == '\0') {
-		struct tm tm;
-
-		gmtime_r(&s, &tm);
-		strftime(last, sizeof(last), "%Y-%m-%dT%H:%M:%S", &tm);
+		format_utc(s, last);
 		last_s = s;
 	}
 	memcpy(out, last, 19);

@@ -98,7 +98,10 @@ static const struct known {
 	K(MCP_SESSION_ID, "mcp-session-id", F_SINGLE | F_KEEP | F_FRAME),
 	K(X_FORWARDED_FOR, "x-forwarded-for", F_KEEP | F_FRAME),
 	K(ACCEPT_ENCODING, "accept-encoding", F_KEEP),
-	K(CONTENT_ENCODING, "content-encoding", F_KEEP | F_FRAME),
+	/* a list by its grammar, but two fields are "identity" to whoever
+	 * looks at the first only */
+	K(CONTENT_ENCODING, "content-encoding",
+	    F_SINGLE | F_KEEP | F_FRAME),
 	K(X_FORWARDED_HOST, "x-forwarded-host", F_KEEP | F_FRAME),
 	K(WWW_AUTHENTICATE, "www-authenticate", F_KEEP | F_FRAME),
 	K(PROXY_CONNECTION, "proxy-connection", F_HOP),

@@ -236,7 +236,7 @@ dot_segment(struct slice seg)
 {
 	size_t dots = 0, i = 0;
 
-	while (i < seg.n && seg.p[i] != ';') {
+	while (i < seg.n && seg.p[i] != ';' && percent(seg, i) != ';') {
 		if (seg.p[i] == '.')
 			i++;
 		else if (percent(seg, i) == '.')

@@ -42,8 +42,8 @@ enum media_coding {
 	MEDIA_CODING_ZSTD
 };
 
-/* All Content-Encoding fields count: pass each, any but IDENTITY means that
- * the body is encoded. */
+/* Of one Content-Encoding field; http1 refuses a second one, other sources
+ * must look at each.  Any but IDENTITY means that the body is encoded. */
 enum media_coding media_coding_of(struct slice content_encoding);
 
 /* Would a response of this type ("text/event-stream", lower case) do?  The

@@ -314,7 +314,8 @@ run_timers(struct loop *l)
 static int
 wait_ms(const struct loop *l)
 {
-	if (l->soon.n > 0)
+	/* at_end can be filled before the first round. */
+	if (l->soon.n > 0 || l->at_end.n > 0)
 		return 0;
 	if (l->nheap == 0)
 		return -1;

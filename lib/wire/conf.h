@@ -17,15 +17,18 @@
  *   rules: /usr/share/portreeve/rules   # detection/, redaction/, injection/
  *   uncatalogued: refuse           # or splice
  *   trust: { system: true, files: [ca.pem] }
- *   business_hours: { zone: Europe/Berlin, days: mon-fri, from: "08:00", to: "18:00" }
+ *   business_hours: { zone: Europe/Berlin, days: mon-fri,
+ *     from: "08:00", to: "18:00" }
  *   matrix:                        # trust level x risk class
  *     supervised: { read-only: allow, moderate: hold, dangerous: hold, unknown: hold }
  *   exceptions: { detector-late: allow }
- *   limits: { body: 1048576, header: 65536, fields: 100, idle: 5m, header_time: 10s, body_time: 60s, advice_time: 100ms, streams: 2000 }
+ *   limits: { body: 1048576, header: 65536, fields: 100, streams: 2000,
+ *     idle: 5m, header_time: 10s, body_time: 60s, advice_time: 100ms }
  *   hold: { expires: 1h, keepalive: 15s }
  *   detection: { learning: 7d }
  *   sinks:
- *     - { name: siem, type: syslog, address: siem.example:6514, ca: siem-ca.pem, server_name: siem.example }
+ *     - { name: siem, type: syslog, address: siem.example:6514,
+ *         ca: siem-ca.pem, server_name: siem.example }
  *     - { name: archive, type: file, path: /var/log/portreeve/events.jsonl }
  */
 #ifndef CONF_H
@@ -72,7 +75,8 @@ struct conf_hours {
 	bool set;
 	char *zone;
 	uint8_t days;			/* bit 0 Monday .. bit 6 Sunday */
-	int from_min, to_min;		/* minutes of the local day */
+	int from_min, to_min;		/* minutes of the local day; to_min
+					 * below from_min: past midnight */
 };
 
 struct conf {

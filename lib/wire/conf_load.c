@@ -16,13 +16,13 @@
 #include "conf.h"
 #include "conf_rules.h"
 #include "file.h"
+#include "tz.h"
 #include "yaml.h"
 
 #define CONF_LISTENERS_MAX 16
 #define CONF_SINKS_MAX 32
 #define CONF_TRUST_FILES_MAX 64
 #define CONF_PEM_MAX ((size_t)1 << 20)
-#define CONF_ZONES "/usr/share/zoneinfo"
 #define SECOND 1000LL
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
@@ -460,38 +460,37 @@ get_minute(struct reader *r, const struct yaml_node *map, const char *key,
 	return -1;
 }
 
-static bool
-zone_name_ok(struct slice s)
+/* The name alone, or also that the system has such a zone. */
+static int
+check_zone(struct reader *r, const struct yaml_node *at, const char *zone)
 {
-	if (s.n == 0 || s.n > 64 || s.p[0] == '/' ||
-	    slice_find(s, SLICE("..")) >= 0)
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW"
-		    "XYZ0123456789_+-/", s.p[i]) == NULL || s.p[i] == '\0')
-			return false;
-	return true;
+	struct err e = { 0 };
+	struct buf b;
+	bool ok = true;
+
+	buf_init(&b, TZ_BYTES_MAX);
+	if (!tz_name_ok(slice_str(zone))) {
+		yaml_err(r->d, at, r->err, "`%.64s` is no name of a time "
+		    "zone; they are like Europe/Berlin", zone);
+		ok = false;
+	} else if (r->look && tz_load(zone, &b, &e) != 0) {
+		yaml_err(r->d, at, r->err, "%s", e.text);
+		ok = false;
+	}
+	buf_free(&b);
+	return ok ? 0 : -1;
 }
 
 static int
 get_zone(struct reader *r, const struct yaml_node *map, char **zone_r)
 {
 	const struct yaml_node *v = yaml_get(map, "zone");
-	char path[PATH_MAX];
-	struct stat st;
 
 	if (v == NULL)
 		return missing(r, map, "`business_hours`", "zone");
 	if (yaml_get_str(r->d, map, "zone", zone_r, r->err) != 0)
 		return -1;
-	if (zone_name_ok(slice_str(*zone_r))) {
-		snprintf(path, sizeof(path), CONF_ZONES "/%s", *zone_r);
-		if (!r->look || (stat(path, &st) == 0 && S_ISREG(st.st_mode)))
-			return 0;
-	}
-	yaml_err(r->d, v, r->err, "unknown time zone `%s`; names are like "
-	    "Europe/Berlin (see " CONF_ZONES ")", *zone_r);
-	return -1;
+	return check_zone(r, v, *zone_r);
 }
 
 static int
@@ -513,9 +512,9 @@ read_hours(struct reader *r, const struct yaml_node *v)
 		    "mon,wed,sat");
 		return -1;
 	}
-	if (h->from_min >= h->to_min) {
+	if (h->from_min == h->to_min) {
 		yaml_err(r->d, yaml_get(v, "to"), r->err,
-		    "`to` must be later in the day than `from`");
+		    "`to` must be another time than `from`");
 		return -1;
 	}
 	h->set = true;

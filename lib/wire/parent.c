@@ -281,7 +281,7 @@ parent_give_dir(struct parent *p, const char *name, const char *subdir)
 
 	snprintf(path, sizeof(path), "%s/%s", p->conf->state_dir, subdir);
 	if (make_dir(p, path) != 0 ||
-	    (fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
+	    (fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
 		log_error("%s: %s", path, strerror(errno));
 		return;
 	}
@@ -497,6 +497,9 @@ on_child_exit(void *ctx, unsigned events)
 	    c->backoff_ms * 2;
 }
 
+static void event_config(struct parent *p, enum event_type type,
+    const char *detail);
+
 static void
 check_all_ready(struct parent *p)
 {
@@ -506,6 +509,7 @@ check_all_ready(struct parent *p)
 		if (!p->children[i].ready)
 			return;
 	p->said_ready = true;
+	event_config(p, EVENT_SYSTEM_STARTED, NULL);
 	if (p->supervisor != NULL && chan_send(p->supervisor, MSG_READY,
 	    slice_make("", 0), -1) != 0)
 		log_error("control channel is full");

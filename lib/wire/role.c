@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "chan.h"
@@ -232,6 +233,7 @@ role_main(const struct role_def *def)
 	env->killpage_fd = -1;
 	for (size_t i = 0; i < ARRAY_LEN(env->eventfds); i++)
 		env->eventfds[i] = -1;
+	tzset();	/* libc would open the zone's file later */
 	env->loop = loop_new();
 	if (receive_gifts(env, &err) != 0 ||
 	    sandbox_drop_user(env->conf->user, &err) != 0)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "buf.h"
 
@@ -196,7 +197,15 @@ ledgerdb_open_read(const char *dir, bool *absent_r, struct err *err)
 	if (try_open(path, has_wal(path) ? "?mode=ro" :
 	    "?mode=ro&immutable=1", &db, &why) == 0)
 		return db;
-	err_set(err, "%s", why.text);
+	if (access(path, R_OK) != 0)
+		err_set(err, "%s: %s: run this as the daemon's user", path,
+		    strerror(errno));
+	else if (has_wal(path))
+		err_set(err, "%s; rows still are in its -wal file, which "
+		    "cannot be indexed here: copy both into a directory you "
+		    "may write to, and name that", why.text);
+	else
+		err_set(err, "%s", why.text);
 	return NULL;
 }
 

@@ -190,6 +190,34 @@ fuzz_body(struct slice in, size_t step)
 	buf_free(&wire);
 }
 
+/* A path of any bytes, a host and a URL, without a head around them. */
+static void
+fuzz_uri(struct slice in)
+{
+	struct http1_authority x, y;
+	struct http1_url u;
+	struct buf out;
+
+	if (http1_path_normal(in, NULL)) {
+		ASSERT(in.p[0] == '/' && slice_find(in, SLICE("//")) < 0 &&
+		    slice_find(in, SLICE("/../")) < 0 &&
+		    slice_find(in, SLICE("/./")) < 0 &&
+		    slice_chr(in, '\\') < 0 && slice_chr(in, '\0') < 0 &&
+		    !slice_ends(in, "/..") && !slice_ends(in, "/."));
+	}
+	buf_init(&out, 1024);
+	if (http1_authority_parse(in, &x)) {
+		ASSERT(x.host_n == strlen(x.host));
+		ASSERT(http1_authority_write(&out, &x) == 0);
+		ASSERT(http1_authority_parse(buf_slice(&out), &y));
+		ASSERT(http1_authority_equal(&x, &y, 0));
+	}
+	if (http1_url_parse(in, &u) == HTTP1_E_NONE)
+		ASSERT(u.path.n > 0 && u.path.p[0] == '/' &&
+		    u.authority.kind != HTTP1_HOST_NONE);
+	buf_free(&out);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -206,6 +234,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		break;
 	case 'H':
 		fuzz_response(in, HTTP1_M_HEAD);
+		break;
+	case 'U':
+		fuzz_uri(in);
 		break;
 	default:
 		fuzz_body(in, (size_t)data[0] % 16 + 1);

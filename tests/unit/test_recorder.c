@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -724,14 +725,16 @@ in_promise(const char *dir, int fd)
 static void
 test_promise(void **state)
 {
-	char *dir = lt_dir(), c;
 	struct err err = { 0 };
-	struct ledger *l = ledger_open(dir, NULL, &err);
 	int sv[2], status;
+	char c;
 
 	(void)state;
 	if (sandbox_is_sanitized())
 		skip();
+	char *dir = lt_dir();
+	struct ledger *l = ledger_open(dir, NULL, &err);
+
 	assert_non_null(l);
 	lt_rows(l, 100);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
@@ -755,6 +758,76 @@ test_promise(void **state)
 	lt_dir_remove(dir);
 }
 
+/* The writer inside its promise: it may do all it needs, and no more. */
+static void
+writes_in_promise(struct ledger *l, const char *dir, char op)
+{
+	struct sandbox_promise p = { .role = "recorder" };
+	struct err err = { 0 };
+	struct role_env env = { .ndirs = 1 };
+	struct lt_signer s;
+	char path[512];
+
+	lt_signer_make(&s, "k");
+	env.dirs[0].name = (char *)(uintptr_t)"state";
+	env.dirs[0].fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	recorder_role.promise(&env, &p);
+	if (sandbox_enter(&p, &err) != 0) {
+		fprintf(stderr, "%s\n", err.text);
+		_exit(3);
+	}
+	if (op == 's')
+		(void)!socket(AF_INET, SOCK_STREAM, 0);
+	if (op == 'f')
+		(void)!fork();
+	for (int i = 0; i < 30; i++) {
+		lt_rows(l, 100);
+		lt_checkpoint(l, &s, NULL);
+		if (ledger_maintain(l, i % 2) != 0)
+			_exit(4);
+	}
+	snprintf(path, sizeof(path), "%s/" LEDGERDB_KEY_FILE, dir);
+	if (access(path, F_OK) == 0 || open("/etc/passwd", O_RDONLY) >= 0)
+		_exit(5);
+	ledger_close(l);
+	_exit(0);
+}
+
+static int
+in_recorder_promise(char op)
+{
+	char *dir = lt_dir();
+	struct err err = { 0 };
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct ledger *l = ledger_open(dir, NULL, &err);
+
+		if (l == NULL)
+			_exit(2);
+		writes_in_promise(l, dir, op);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	lt_dir_remove(dir);
+	return status;
+}
+
+static void
+test_writer_promise(void **state)
+{
+	(void)state;
+	if (sandbox_is_sanitized())
+		skip();
+	assert_int_equal(in_recorder_promise('w'), 0);
+	for (const char *op = "sf"; *op != '\0'; op++) {
+		int status = in_recorder_promise(*op);
+
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), SIGSYS);
+	}
+}
+
 int
 main(void)
 {
@@ -766,6 +839,7 @@ main(void)
 		cmocka_unit_test(test_feed),
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_promise),
+		cmocka_unit_test(test_writer_promise),
 	};
 
 	log_init("test", LOG_LV_ERROR);

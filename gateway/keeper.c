@@ -25,6 +25,7 @@
 #include "ca.h"
 #include "chan.h"
 #include "clock.h"
+#include "credential.h"
 #include "emit.h"
 #include "event.h"
 #include "jsonw.h"
@@ -54,19 +55,10 @@ struct leaf {
 	char host[];
 };
 
-/* One use of a credential: what the catalogue says of it. */
-struct cred_def {
-	char *name, *header, *template;
-	bool bearer;
-	char **connectors;
-	size_t nconnectors;
-};
-
 /* What a snapshot says: replaced whole. */
 struct catalog {
 	struct ca_names *names;
-	struct cred_def *defs;
-	size_t ndefs;
+	struct credential_set creds;
 };
 
 struct peer {
@@ -111,17 +103,7 @@ struct keeper {
 static void
 catalog_free(struct catalog *c)
 {
-	for (size_t i = 0; i < c->ndefs; i++) {
-		struct cred_def *d = &c->defs[i];
-
-		free(d->name);
-		free(d->header);
-		free(d->template);
-		for (size_t j = 0; j < d->nconnectors; j++)
-			free(d->connectors[j]);
-		free(d->connectors);
-	}
-	free(c->defs);
+	credential_clear(&c->creds);
 	ca_names_free(c->names);
 	memset(c, 0, sizeof(*c));
 }
@@ -147,111 +129,15 @@ read_hosts(struct slice section, struct err *err)
 	return names;
 }
 
-/* RFC 9110, 5.6.2 */
-static bool
-is_token(const char *s)
-{
-	static const char ok[] = "!#$%&'*+-.^_`|~0123456789"
-	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-
-	return s[0] != '\0' && s[strspn(s, ok)] == '\0';
-}
-
-static bool
-printable(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if ((c < 0x20 && c != '\t') || c == 0x7f)
-			return false;
-	}
-	return true;
-}
-
-static bool
-one_hole(const char *template)
-{
-	const char *at = strstr(template, "{}");
-
-	return at != NULL && strstr(at + 2, "{}") == NULL;
-}
-
-static int
-def_check(struct cred_def *d, const char *type, struct err *err)
-{
-	d->bearer = strcmp(type, "bearer") == 0;
-	if (d->template[0] == '\0') {
-		free(d->template);
-		d->template = base_strdup(d->bearer ? "Bearer {}" : "{}");
-	}
-	if (d->bearer && d->header[0] == '\0') {
-		free(d->header);
-		d->header = base_strdup("Authorization");
-	}
-	if (!d->bearer && strcmp(type, "header") != 0)
-		err_set(err, "credential %s: type \"%s\": bearer or header is "
-		    "wanted", d->name, type);
-	else if (!vault_name_ok(slice_str(d->name)))
-		err_set(err, "credential \"%s\": not a name", d->name);
-	else if (!is_token(d->header))
-		err_set(err, "credential %s: \"%s\" is no header name",
-		    d->name, d->header);
-	else if (!one_hole(d->template) || !printable(slice_str(d->template)))
-		err_set(err, "credential %s: the template must have {} once "
-		    "and no control characters", d->name);
-	else
-		return 0;
-	return -1;
-}
-
-/* The strings are owned by the catalogue even when they are bad. */
-static int
-read_def(struct unpack *u, struct cred_def *d, struct err *err)
-{
-	char *type;
-	uint32_t n;
-	int r = -1;
-
-	d->name = unpack_strdup(u);
-	type = unpack_strdup(u);
-	d->header = unpack_strdup(u);
-	d->template = unpack_strdup(u);
-	n = unpack_count(u, 4);
-	d->connectors = base_calloc((size_t)n + 1, sizeof(*d->connectors));
-	for (uint32_t i = 0; i < n; i++)
-		d->connectors[d->nconnectors++] = unpack_strdup(u);
-	if (u->bad)
-		err_set(err, "snapshot section credentials is malformed");
-	else
-		r = def_check(d, type, err);
-	free(type);
-	return r;
-}
-
 static int
 read_catalog(const struct snap *s, struct catalog *c, struct err *err)
 {
 	struct slice creds = snap_section(s, "credentials");
-	struct unpack u;
-	uint32_t n;
 
 	c->names = read_hosts(snap_section(s, "catalog-hosts"), err);
 	if (c->names == NULL)
 		return -1;
-	if (creds.p == NULL)
-		return 0;
-	unpack_init(&u, creds);
-	n = unpack_count(&u, 20);
-	c->defs = base_calloc((size_t)n + 1, sizeof(*c->defs));
-	for (uint32_t i = 0; i < n; i++)
-		if (read_def(&u, &c->defs[c->ndefs++], err) != 0)
-			return -1;
-	if (!unpack_done(&u)) {
-		err_set(err, "snapshot section credentials is malformed");
-		return -1;
-	}
-	return 0;
+	return creds.p == NULL ? 0 : credential_read(creds, &c->creds, err);
 }
 
 /* ---- the authority ---- */
@@ -422,52 +308,17 @@ on_mint(struct peer *p, struct unpack *u)
 	return chan_end(p->chan);
 }
 
-static bool
-def_serves(const struct cred_def *d, struct slice name,
-    struct slice connector)
-{
-	if (!slice_is(name, d->name))
-		return false;
-	for (size_t i = 0; i < d->nconnectors; i++)
-		if (slice_is(connector, d->connectors[i]))
-			return true;
-	return false;
-}
-
-static const struct cred_def *
-def_for(const struct keeper *k, struct slice name, struct slice connector)
-{
-	for (size_t i = 0; i < k->cat.ndefs; i++)
-		if (def_serves(&k->cat.defs[i], name, connector))
-			return &k->cat.defs[i];
-	return NULL;
-}
-
-static bool
-def_exists(const struct keeper *k, struct slice name)
-{
-	for (size_t i = 0; i < k->cat.ndefs; i++)
-		if (slice_is(name, k->cat.defs[i].name))
-			return true;
-	return false;
-}
-
 static int
-send_cred(struct chan *c, uint64_t q, const struct cred_def *d,
+send_cred(struct chan *c, uint64_t q, const struct credential *d,
     struct slice value)
 {
-	const char *hole = strstr(d->template, "{}");
-	size_t before = (size_t)(hole - d->template), after = strlen(hole + 2);
 	struct buf *b = chan_begin(c, MSG_CRED);
 
 	if (b == NULL)
 		return -1;
 	pack_u64(b, q);
 	pack_str(b, d->header);
-	pack_u32(b, (uint32_t)(before + value.n + after));
-	pack_bytes(b, d->template, before);
-	pack_bytes(b, value.p, value.n);
-	pack_bytes(b, hole + 2, after);
+	credential_pack_value(b, d, value);
 	return chan_end(c);
 }
 
@@ -477,14 +328,14 @@ on_cred_get(struct peer *p, struct unpack *u)
 	uint64_t q = unpack_u64(u);
 	struct slice connector = unpack_slice(u), name = unpack_slice(u);
 	const struct vault_cred *c;
-	const struct cred_def *d;
+	const struct credential *d;
 	char why[256];
 
 	if (!unpack_done(u))
 		return -1;
-	d = def_for(p->k, name, connector);
+	d = credential_for(&p->k->cat.creds, name, connector);
 	if (d == NULL) {
-		return say_no(p->chan, q, def_exists(p->k, name) ?
+		return say_no(p->chan, q, credential_defined(&p->k->cat.creds, name) ?
 		    "this connector may not use this credential" :
 		    "the catalogue has no credential of this name");
 	}
@@ -595,7 +446,7 @@ reply_error(struct peer *p, const char *text)
 static int
 reply_done(struct peer *p, const char *name, bool removed)
 {
-	bool defined = def_exists(p->k, slice_str(name));
+	bool defined = credential_defined(&p->k->cat.creds, slice_str(name));
 	struct jsonw w;
 	struct buf b;
 	int r;
@@ -697,7 +548,7 @@ on_cred_set(struct peer *p, struct unpack *u)
 		    "a-z 0-9 . _ - and starts with a letter or digit");
 	if (value.n == 0 || value.n > VAULT_VALUE_MAX)
 		return reply_error(p, "a value has 1 to 65536 bytes");
-	if (!printable(value))
+	if (!credential_value_ok(value))
 		return reply_error(p, "the value has control characters (a "
 		    "line end?): it could not stand in a header");
 	return record_then_do(p, name, secret_new(value.p, value.n));
@@ -720,6 +571,7 @@ static void
 list_one(const struct keeper *k, struct jsonw *w, struct slice name,
     const struct vault_cred *c)
 {
+	const struct credential_set *set = &k->cat.creds;
 	char when[CLOCK_RFC3339_LEN];
 
 	jsonw_object(w, NULL);
@@ -729,23 +581,14 @@ list_one(const struct keeper *k, struct jsonw *w, struct slice name,
 		clock_format(c->set_ms, when);
 		jsonw_str(w, "updated", when);
 	}
-	jsonw_bool(w, "defined", def_exists(k, name));
+	jsonw_bool(w, "defined", credential_defined(set, name));
 	jsonw_array(w, "connectors");
-	for (size_t i = 0; i < k->cat.ndefs; i++)
-		for (size_t j = 0; slice_is(name, k->cat.defs[i].name) &&
-		    j < k->cat.defs[i].nconnectors; j++)
-			jsonw_str(w, NULL, k->cat.defs[i].connectors[j]);
+	for (size_t i = 0; i < set->n; i++)
+		for (size_t j = 0; slice_is(name, set->v[i].name) &&
+		    j < set->v[i].nconnectors; j++)
+			jsonw_str(w, NULL, set->v[i].connectors[j]);
 	jsonw_array_end(w);
 	jsonw_object_end(w);
-}
-
-static bool
-listed_before(const struct keeper *k, size_t i)
-{
-	for (size_t j = 0; j < i; j++)
-		if (strcmp(k->cat.defs[j].name, k->cat.defs[i].name) == 0)
-			return true;
-	return false;
 }
 
 static int
@@ -766,10 +609,11 @@ on_cred_ls(struct peer *p, struct unpack *u)
 	jsonw_array(&w, "credentials");
 	for (size_t i = 0; (c = vault_cred_at(k->vault, i)) != NULL; i++)
 		list_one(k, &w, slice_str(c->name), c);
-	for (size_t i = 0; i < k->cat.ndefs; i++) {
-		struct slice name = slice_str(k->cat.defs[i].name);
+	for (size_t i = 0; i < k->cat.creds.n; i++) {
+		struct slice name = slice_str(k->cat.creds.v[i].name);
 
-		if (vault_cred(k->vault, name) == NULL && !listed_before(k, i))
+		if (vault_cred(k->vault, name) == NULL &&
+		    credential_first(&k->cat.creds, i))
 			list_one(k, &w, name, NULL);
 	}
 	jsonw_array_end(&w);

@@ -20,10 +20,12 @@
 #define BROKER_TICK_MS 20
 #define BROKER_KILL_WAIT_MS 100
 #include "gateway/broker.c"
+#include "gateway/broker_approval.c"
 #include "gateway/broker_hold.c"
 #include "gateway/broker_kill.c"
 #include "gateway/broker_op.c"
 #include "gateway/broker_registry.c"
+#include "gateway/broker_session.c"
 #include "gateway/broker_floor.c"
 
 #define PROXIES 2

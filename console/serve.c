@@ -320,9 +320,15 @@ static int
 serve(const char *file, int64_t offset_ms, int ready_fd)
 {
 	struct supervisor *s = base_calloc(1, sizeof(*s));
+	struct sandbox_promise promise = { .role = "supervisor" };
+	struct err err = { 0 };
 	sigset_t set;
 
 	sandbox_harden_process();
+	if (sandbox_enter_parent(&promise, &err) != 0) {
+		fprintf(stderr, "portreeve serve: %s\n", err.text);
+		return 1;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	log_init("supervisor", LOG_LV_INFO);
 	clock_set_offset_ms(offset_ms);

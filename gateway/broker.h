@@ -13,9 +13,15 @@
  * mode "ask": every call of the tool is held (a kill of it ran out), "": no
  * override.
  *
- * After a channel was replaced (either side restarted) a proxy sends HOLD
- * again for every call it still holds; the same call id attaches to the
- * stored approval, whose verdict is sent again when there is one.
+ * A verdict of 0 whose reason starts with "killed" or "expired" is that; other
+ * reasons are for the agent to read. HOLD is checked: the card's fields and
+ * our principal must give the digest that it names. HOLD_DONE follows every
+ * CONSUMED that was ok, when the outcome is recorded; a proxy that goes away
+ * without it leaves the approval `ambiguous`.
+ *
+ * After a restart of the broker a proxy may send HOLD again for a call it
+ * still holds: it attaches to the stored approval and gets its verdict. What
+ * nobody comes for within 10 s is cancelled.
  */
 #ifndef BROKER_H
 #define BROKER_H

@@ -11,6 +11,8 @@
 #include "clock.h"
 #include "log.h"
 
+#define HOLD_GRACE_MS 5000
+
 /* --- RECEIVE ------------------------------------------------------------- */
 
 static enum step_result
@@ -655,13 +657,46 @@ begin_hold_stream(struct exchange *ex)
 	    (uint64_t)ex->view->conf->hold_keepalive_ms);
 }
 
+/* The broker expires a held call; should it never come back, this does. */
+static void
+on_hold_over(void *ctx)
+{
+	struct exchange *ex = ctx;
+
+	ex->released = true;
+	exchange_refuse(ex, REASON_APPROVAL_EXPIRED, "%s", "");
+	exchange_answer_refusal(ex);
+}
+
+int
+call_send_hold(struct exchange *ex)
+{
+	struct jsonw w;
+	struct buf card, *b;
+	int r = -1;
+
+	if (ex->f->broker == NULL)
+		return -1;
+	buf_init(&card, 16u << 20);
+	record_card(ex, &w, &card);
+	b = chan_begin(ex->f->broker, MSG_HOLD);
+	if (b != NULL) {
+		pack_bytes(b, ex->call.b, 16);
+		pack_bytes(b, ex->digest, 32);
+		pack_i64(b, ex->hold_expires_ms);
+		pack_slice(b, buf_slice(&card));
+		pack_str(b, ex->session->who.session);
+		pack_slice(b, ex->msg.id);
+		r = chan_end(ex->f->broker);
+	}
+	buf_free(&card);
+	return r;
+}
+
 enum step_result
 call_hold(struct exchange *ex)
 {
-	int64_t expires;
-	struct jsonw w;
-	struct buf card, *b;
-	int r;
+	int64_t ms = ex->view->conf->hold_expires_ms;
 
 	action_digest(&ex->action, ex->digest);
 	if (ex->edited && !ex->consumed && ex->f->broker != NULL) {
@@ -670,30 +705,16 @@ call_hold(struct exchange *ex)
 	}
 	if (ex->verdict.effect != CONF_HOLD || ex->consumed)
 		return STEP_DONE;
-	if (ex->f->broker == NULL)
-		return exchange_refuse(ex, REASON_BROKER, "%s", "");
-	expires = clock_wall_ms() + ex->view->conf->hold_expires_ms;
-	buf_init(&card, 16u << 20);
-	record_card(ex, &w, &card);
-	b = chan_begin(ex->f->broker, MSG_HOLD);
-	if (b == NULL) {
-		buf_free(&card);
-		return exchange_refuse(ex, REASON_BROKER, "%s", "");
-	}
-	pack_bytes(b, ex->call.b, 16);
-	pack_bytes(b, ex->digest, 32);
-	pack_i64(b, expires);
-	pack_slice(b, buf_slice(&card));
-	pack_str(b, ex->session->who.session);
-	pack_slice(b, ex->msg.id);
-	r = chan_end(ex->f->broker);
-	buf_free(&card);
-	if (r != 0)
+	ex->hold_expires_ms = clock_wall_ms() + ms;
+	if (call_send_hold(ex) != 0)
 		return exchange_refuse(ex, REASON_BROKER, "%s", "");
 	ex->held = true;
+	loop_timer_del(ex->timer);
+	ex->timer = loop_timer_new(ex->f->loop, on_hold_over, ex);
+	loop_timer_set(ex->timer, (uint64_t)ms + HOLD_GRACE_MS);
 	if (!ex->hold_stream && ex->keepalive == NULL)
 		begin_hold_stream(ex);
-	return STEP_WAIT;	/* svc resumes with hold_verdict() */
+	return STEP_WAIT;	/* the broker's verdict resumes it */
 }
 
 /* --- RECORD_DECISION ------------------------------------------------------------ */

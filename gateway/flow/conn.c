@@ -42,6 +42,7 @@ conn_free(struct conn *c)
 		splice_free(c->splice);
 	buf_wipe_free(&c->in);
 	buf_wipe_free(&c->out);
+	free(c->head);
 	loop_defer_free(f->loop, c);
 }
 
@@ -343,34 +344,39 @@ begin_exchange(struct conn *c, const struct http1_limits *lim, size_t used)
 static void
 read_head(struct conn *c)
 {
-	struct http1_head h;
 	struct http1_limits lim = http1_limits_default;
 	const struct conf_limits *cl = &c->f->view->conf->limits;
+	enum http1_result r;
 	size_t used;
 
 	if (c->in.len == 0)
 		return;
 	lim.head = (size_t)cl->header;
 	lim.fields = (unsigned)cl->fields;
-	http1_head_init(&h);
-	switch (http1_parse_request(&h, buf_slice(&c->in), &lim, &used)) {
-	case HTTP1_DONE:
+	if (c->head == NULL) {
+		c->head = base_calloc(1, sizeof(*c->head));
+		http1_head_init(c->head);
+		loop_timer_set(c->timer, (uint64_t)cl->header_ms);
+	}
+	r = http1_parse_request(c->head, buf_slice(&c->in), &lim, &used);
+	if (r == HTTP1_MORE)
+		return;
+	enum http1_error error = c->head->error;
+
+	free(c->head);
+	c->head = NULL;
+	if (r == HTTP1_DONE) {
 		begin_exchange(c, &lim, used);
 		return;
-	case HTTP1_MORE:
-		loop_timer_set(c->timer, (uint64_t)cl->header_ms);
-		return;
-	default:
-		break;
 	}
 	struct uuid id;
 	char event[UUID_TEXT_LEN];
 
 	record_refused(c->f, c, EVENT_CONNECTION_REFUSED, REASON_AMBIGUOUS,
-	    c->authority.host, http1_error_word(h.error), &id);
+	    c->authority.host, http1_error_word(error), &id);
 	uuid_format(id, event);
-	if (http1_write_error(&c->out, http1_error_status(h.error),
-	    http1_error_word(h.error), http1_error_text(h.error), event,
+	if (http1_write_error(&c->out, http1_error_status(error),
+	    http1_error_word(error), http1_error_text(error), event,
 	    true) != 0)
 		log_error("no room for an error answer");
 	conn_finish(c);

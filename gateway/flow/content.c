@@ -234,7 +234,7 @@ add_edit_note(struct exchange *ex, struct slice *text, struct buf *out)
 
 	json_init(&d);
 	note = arena_printf(ex->a, "Portreeve: %s changed the arguments before "
-	    "this call ran (approval %s). They were: %.*s", ex->approval_by,
+	    "this call ran (approval %s). It ran with: %.*s", ex->approval_by,
 	    ex->approval_id, SLICE_FMT(ex->arguments));
 	if (note != NULL && json_index(&d, *text, NULL) == JSON_OK &&
 	    slice_eq(json_raw(&d, json_member(&d, 0, "id")), ex->msg.id) &&

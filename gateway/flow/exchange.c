@@ -182,6 +182,7 @@ http_status(const struct exchange *ex)
 		return 502;
 	case REASON_AMBIGUOUS:
 	case REASON_UNPARSEABLE:
+		return ex->resp == NULL ? 400 : 502;
 	case REASON_BATCH:
 		return 400;
 	case REASON_SESSION_BINDING:
@@ -191,7 +192,7 @@ http_status(const struct exchange *ex)
 	case REASON_MEDIA:
 		return ex->resp == NULL ? 415 : 502;
 	case REASON_REDACTOR_LIMIT:
-		return 422;
+		return ex->resp == NULL ? 422 : 502;
 	case REASON_AUDIT_UNAVAILABLE:
 	case REASON_DETECTOR_LATE:
 	case REASON_CREDENTIAL:

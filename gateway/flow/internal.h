@@ -129,6 +129,7 @@ struct conn {
 	struct buf in, out;
 	char source[ADDR_TEXT_MAX];
 	bool tunnel, tls, has_token, in_full, want_write_for_read, eof, closed;
+	struct http1_head *head;		/* of the request being read */
 	struct http1_authority authority;	/* of the CONNECT */
 	uint8_t token_hash[32];
 	struct exchange *ex;
@@ -203,6 +204,7 @@ struct exchange {
 	bool edited, held, consumed, hold_stream, released, reclassify;
 	uint8_t digest[ACTION_DIGEST];
 	struct loop_timer *keepalive;
+	int64_t hold_expires_ms;
 	unsigned progress;
 
 	/* upstream */
@@ -268,6 +270,9 @@ void exchange_end(struct exchange *ex, const char *status);
 #define STEP(sym, fn, doc) enum step_result fn(struct exchange *ex);
 #include "steps.def"
 #undef STEP
+
+/* Sends (again, to a restarted broker) what is held. 0 or -1. */
+int call_send_hold(struct exchange *ex);
 
 /* ---- call_response's parts ------------------------------------------------- */
 

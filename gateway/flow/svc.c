@@ -650,6 +650,8 @@ finish_hold(struct exchange *ex)
 {
 	if (ex->keepalive != NULL)
 		loop_timer_stop(ex->keepalive);
+	if (ex->timer != NULL)
+		loop_timer_stop(ex->timer);
 }
 
 static int
@@ -739,6 +741,8 @@ on_consumed(struct flow *f, struct unpack *u)
 	return 0;
 }
 
+static void hold_again(struct flow *f);
+
 static int
 on_broker(void *ctx, struct chan *c, enum msg_type type, struct slice body,
     int fd)
@@ -768,6 +772,7 @@ on_broker(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 		return on_consumed(f, &u);
 	case MSG_SYNC_END:
 		f->synced = true;
+		hold_again(f);
 		return unpack_done(&u) ? 0 : -1;
 	case MSG_CANCEL_CALL:
 		return 0;
@@ -776,24 +781,19 @@ on_broker(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 	}
 }
 
-/* Approvals live in the broker: when it goes, what is held is refused. */
+/* A restarted broker knows its approvals from state.db; the calls that wait
+ * for them are told to it again. */
 static void
-refuse_held(struct flow *f)
+hold_again(struct flow *f)
 {
-	for (bool again = true; again;) {
-		again = false;
-		list_each(it, &f->exchanges) {
-			struct exchange *ex = list_entry(it, struct exchange,
-			    link);
+	list_each(it, &f->exchanges) {
+		struct exchange *ex = list_entry(it, struct exchange, link);
 
-			if (ex->over || ex->step != STEP_HOLD || !ex->held)
-				continue;
-			finish_hold(ex);
-			exchange_refuse(ex, REASON_BROKER, "%s", "");
-			exchange_answer_refusal(ex);
-			again = true;
-			break;
-		}
+		if (ex->over || ex->step != STEP_HOLD || !ex->held ||
+		    ex->released)
+			continue;
+		if (call_send_hold(ex) != 0)
+			log_error("a held call could not be told again");
 	}
 }
 
@@ -830,7 +830,6 @@ on_peer_gone(void *ctx, struct chan *c)
 	else if (c == f->broker) {
 		f->broker = NULL;
 		f->synced = false;
-		refuse_held(f);
 	}
 	abandon(f, c);
 	chan_free(c);

@@ -118,7 +118,7 @@ check_card(struct slice v)
 	size_t at[32], n = digits_of(v, d, at, sizeof(d));
 	size_t want = n < 13 ? 0 : card_length(d);
 
-	if (want == 0 || n < want || all_same(d + 1, want - 1))
+	if (want == 0 || n < want || all_same(d, want))
 		return 0;
 	/* What is behind must not be glued to it. */
 	if (n > want && at[want] - at[want - 1] == 1)
@@ -527,9 +527,10 @@ check_assigned(struct slice v)
 		lower |= is_lower(c);
 		upper |= is_upper(c);
 		digit |= is_digit(c);
-		other |= !is_alnum(c) && c != '_' && c != '-' && c != '.';
+		other |= !is_alnum(c) && c != '_' && c != '-' && c != '.' &&
+		    c != '/';
 		word &= is_lower(c) || is_upper(c) || c == '_' || c == '-' ||
-		    c == '.';
+		    c == '.' || c == '/';
 	}
 	if (word || is_placeholder(v))
 		return 0;
@@ -593,14 +594,6 @@ check_email(struct slice v)
 	return v.n;
 }
 
-/* Tag characters that do not spell a flag: more than 7, or not behind the
- * black flag, cannot be seen here, so count: a flag has at most 6 and a
- * cancel tag (UTS 51, annex C). */
-static size_t
-check_tags(struct slice v)
-{
-	return v.n / 4 > 7 ? v.n : 0;
-}
 
 /* Names of checks ---------------------------------------------------------- */
 
@@ -608,7 +601,7 @@ check_tags(struct slice v)
 	X(card) X(luhn) X(iban) X(ssn) X(nhs) X(pesel) X(steuerid) X(nino)  \
 	X(nir) X(dni) X(codice) X(personnummer) X(cpf) X(aadhaar) X(bsn)    \
 	X(e164) X(date) X(ipv4) X(assigned) X(password) X(mixed)            \
-	X(document) X(email) X(tags)
+	X(document) X(email)
 
 #define NAME(n) #n,
 #define FUNC(n) check_##n,

@@ -35,8 +35,6 @@ static const uint8_t table[HOLD_STATES][HOLD_EVENTS] = {
 		[HOLD_E_DENY] = TO(DENIED),
 		[HOLD_E_EXPIRE] = TO(EXPIRED),
 		[HOLD_E_CANCEL] = TO(CANCELLED),
-		[HOLD_E_AGAIN_SAME] = TO(EDITED),	/* hold_again */
-		[HOLD_E_AGAIN_CHANGED] = TO(PENDING),	/* hold_again */
 		[HOLD_E_CONSUME] = TO(CONSUMED),
 	},
 	[HOLD_CONSUMED] = {
@@ -169,7 +167,6 @@ int
 hold_create(struct state *st, struct hold *h)
 {
 	h->state = HOLD_PENDING;
-	h->bound = true;
 	h->created = clock_wall_ms();
 	return state_hold_insert(st, h);
 }
@@ -208,7 +205,8 @@ hold_approve(struct state *st, struct hold *h, const char *by,
 
 int
 hold_edit(struct state *st, struct hold *h, const char *by,
-    const char *reason, const char *arguments)
+    const char *reason, const char *arguments,
+    const uint8_t digest[HOLD_DIGEST])
 {
 	struct hold changed = *h;
 	int r;
@@ -216,13 +214,13 @@ hold_edit(struct state *st, struct hold *h, const char *by,
 	changed.by = (char *)by;
 	changed.reason = (char *)reason;
 	changed.edited = (char *)arguments;
-	changed.bound = false;
+	memcpy(changed.digest, digest, HOLD_DIGEST);
 	changed.decided = clock_wall_ms();
 	if ((r = step(st, h, HOLD_E_EDIT, &changed)) != 0)
 		return r;
 	h->state = changed.state;
 	h->decided = changed.decided;
-	h->bound = false;
+	memcpy(h->digest, digest, HOLD_DIGEST);
 	put_text(&h->by, by);
 	put_text(&h->reason, reason);
 	put_text(&h->edited, arguments);
@@ -251,31 +249,6 @@ hold_cancel(struct state *st, struct hold *h, const char *by,
 	return decide(st, h, HOLD_E_CANCEL, by, reason, true);
 }
 
-int
-hold_again(struct state *st, struct hold *h,
-    const uint8_t digest[HOLD_DIGEST], const char *card, bool same)
-{
-	struct hold changed = *h;
-	int r;
-
-	if (h->bound)
-		return HOLD_NO;		/* came again already */
-	changed.bound = true;
-	changed.card = (char *)card;
-	memcpy(changed.digest, digest, HOLD_DIGEST);
-	if (!same)
-		changed.decided = 0;
-	if ((r = step(st, h, same ? HOLD_E_AGAIN_SAME : HOLD_E_AGAIN_CHANGED,
-	    &changed)) != 0)
-		return r;
-	h->state = changed.state;
-	h->bound = true;
-	h->decided = changed.decided;
-	memcpy(h->digest, digest, HOLD_DIGEST);
-	put_text(&h->card, card);
-	return 0;
-}
-
 enum hold_use
 hold_consume(struct state *st, struct hold *h,
     const uint8_t digest[HOLD_DIGEST])
@@ -285,7 +258,7 @@ hold_consume(struct state *st, struct hold *h,
 
 	if (!hold_next(h->state, HOLD_E_CONSUME, &to))
 		return HOLD_USE_NO;
-	if (!h->bound || !base_equal_ct(digest, h->digest, HOLD_DIGEST))
+	if (!base_equal_ct(digest, h->digest, HOLD_DIGEST))
 		return HOLD_USE_DIGEST;
 	changed.consumed = clock_wall_ms();
 	if (h->expires <= changed.consumed)

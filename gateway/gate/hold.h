@@ -7,20 +7,17 @@
  * memory can never undo one that is on disk.
  *
  *   PENDING --approve--> APPROVED --consume--> CONSUMED --done--> DONE
- *      |  \---edit-----> EDITED  --consume-->     |
- *      |                 |  ^ |                   +--lost--> AMBIGUOUS --done--> DONE
- *      |                 |  +-+ again (same)
- *      |                 +--again (changed)--> PENDING
- *      +--deny--> DENIED   +--expire--> EXPIRED   +--cancel--> CANCELLED
+ *      |  \---edit-----> EDITED  ---consume--->   |
+ *      |                    |                      +--lost--> AMBIGUOUS
+ *      +--deny--> DENIED  <-+                                   --done--> DONE
+ *      +--expire--> EXPIRED <-+
+ *      +--cancel--> CANCELLED <-+
  *
  * Law 4 (what was approved is what is sent): hold_consume() wants the digest
  * of what will be sent equal to the stored one. An edit makes a new call: its
- * digest is not known until it went through the gate again, so the proxy then
- * sends HOLD again for the same call id, with the new digest and card. When
- * the card's arguments are byte for byte what the person wrote, the approval
- * stands and is bound to the new digest; when the gate changed them
- * (redaction), the card is pending again and a person looks again. Until then
- * an edited approval has no digest and cannot be consumed.
+ * digest, over the arguments as the person wrote them, is stored with the
+ * edit; it runs through the whole gate again, and when the gate changes it
+ * (redaction), its digest is another one and it is not sent.
  *
  * The card is one JSON object, made by the proxy: the fields of the
  * call.decision event (events.def) as far as known; "connector", "tool" or
@@ -60,8 +57,6 @@ enum hold_event {
 	HOLD_E_DENY,		/* a person; also takes an unused yes back */
 	HOLD_E_EXPIRE,		/* nobody decided, or nobody used it */
 	HOLD_E_CANCEL,		/* agent, proxy gone, session closed, kill */
-	HOLD_E_AGAIN_SAME,	/* the edited call came, as it was written */
-	HOLD_E_AGAIN_CHANGED,	/* the gate changed it: look again */
 	HOLD_E_CONSUME,		/* the one use */
 	HOLD_E_DONE,		/* the outcome was recorded */
 	HOLD_E_LOST,		/* used, and whoever used it is gone */
@@ -74,8 +69,7 @@ enum hold_event {
 struct hold {
 	int64_t id;			/* A-<id> */
 	struct uuid call;
-	uint8_t digest[HOLD_DIGEST];
-	bool bound;			/* digest is that of what may be sent */
+	uint8_t digest[HOLD_DIGEST];	/* of what may be sent */
 	enum hold_state state;
 	char *session, *rpc_id;		/* rpc_id "": none */
 	char *connector, *tool, *user, *agent;
@@ -108,16 +102,13 @@ int hold_create(struct state *st, struct hold *h) MUST_USE; /* sets id */
 int hold_approve(struct state *st, struct hold *h, const char *by,
     const char *reason) MUST_USE;
 int hold_edit(struct state *st, struct hold *h, const char *by,
-    const char *reason, const char *arguments) MUST_USE;
+    const char *reason, const char *arguments,
+    const uint8_t digest[HOLD_DIGEST]) MUST_USE;
 int hold_deny(struct state *st, struct hold *h, const char *by,
     const char *reason) MUST_USE;
 int hold_expire(struct state *st, struct hold *h) MUST_USE;
 int hold_cancel(struct state *st, struct hold *h, const char *by,
     const char *reason) MUST_USE;
-/* The edited call after the gate. same: its arguments are as written. */
-int hold_again(struct state *st, struct hold *h,
-    const uint8_t digest[HOLD_DIGEST], const char *card, bool same) MUST_USE;
-
 enum hold_use {
 	HOLD_USE_NO,		/* not approved (any more), or used before */
 	HOLD_USE_DIGEST,	/* something else would be sent */

@@ -5,7 +5,10 @@
  */
 #include "leaf.h"
 
+#include <endian.h>
 #include <stdlib.h>
+
+#include "utf8.h"
 
 #define SCRATCH_FIRST 4096
 #define SCRATCH_KEEP (1u << 20)
@@ -158,19 +161,70 @@ seg_end(struct leaves *lv, uint32_t from)
 
 /* JSON -------------------------------------------------------------------- */
 
-/* The unescaped text of a checked string, never longer than the escaped. */
-static void
-string_decode(struct leaves *lv, const struct json_doc *d, uint32_t node)
+static unsigned
+hex4(const char *p)
 {
-	struct slice in = json_inner(d, node);
-	char *to = scratch_room(lv, in.n);
-	struct buf b;
+	return hex_of(p[0]) << 12 | hex_of(p[1]) << 8 | hex_of(p[2]) << 4 |
+	    hex_of(p[3]);
+}
 
-	if (to == NULL)
-		return;
-	b = (struct buf){ .data = to, .cap = in.n, .max = in.n };
-	ASSERT(json_decode(d, node, &b) == 0 && b.data == to);
-	lv->len += (uint32_t)b.len;
+/* The \u escape at p, which the index found well-formed, as UTF-8 at *to.
+ * Returns its length. */
+static unsigned
+unicode_decode(const char *p, char **to)
+{
+	uint32_t cp = hex4(p + 2);
+	unsigned n = 6;
+
+	if (cp >= 0xd800 && cp < 0xdc00) {
+		cp = 0x10000 + ((cp - 0xd800) << 10) + (hex4(p + 8) - 0xdc00);
+		n = 12;
+	}
+	*to += utf8_encode(cp, *to);
+	return n;
+}
+
+/*
+ * The unescaped text of a checked string, never longer than the escaped.
+ * The index holds for these bytes, so only what it lets through can come.
+ * Copies eight bytes at a time: the room has as many to spare.
+ */
+static void
+string_decode(struct leaves *lv, struct slice in)
+{
+	static const char means[256] = { ['"'] = '"', ['\\'] = '\\',
+		['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n',
+		['r'] = '\r', ['t'] = '\t' };
+	const uint64_t ones = 0x0101010101010101;
+	const char *p = in.p, *end = p + in.n;
+	char *start = scratch_room(lv, in.n + 8), *to = start;
+
+	while (start != NULL && p < end) {
+		uint64_t v, hit = 0;
+
+		if (end - p >= 8) {
+			memcpy(&v, p, 8);
+			memcpy(to, &v, 8);
+			v = le64toh(v) ^ ones * '\\';
+			hit = (v - ones) & ~v & (ones << 7);
+			unsigned k = hit == 0 ? 8 :
+			    (unsigned)__builtin_ctzll(hit) / 8;
+
+			p += k;
+			to += k;
+			if (hit == 0)
+				continue;
+		}
+		if (*p != '\\') {
+			*to++ = *p++;
+		} else if (p[1] == 'u') {
+			p += unicode_decode(p, &to);
+		} else {
+			*to++ = means[(unsigned char)p[1]];
+			p += 2;
+		}
+	}
+	lv->len += (uint32_t)(to - start);
 }
 
 static struct leaf *
@@ -182,7 +236,7 @@ string_add(struct leaves *lv, const struct json_doc *d, uint32_t parent,
 
 	l->escaped = (jn->flags & JSON_ESCAPED) != 0;
 	if (l->escaped)
-		string_decode(lv, d, node);
+		string_decode(lv, json_inner(d, node));
 	else
 		scratch_add(lv, d->text.p + jn->off + 1, jn->len - 2);
 	l->len = lv->len - l->off;
@@ -388,6 +442,28 @@ stretch_byte(struct stretch *s, uint8_t c)
 		stretch_close(s);
 }
 
+/*
+ * A stretch worth keeping covers three whole groups, so one of every third
+ * group must be printable.  False: this way of reading it holds none.
+ */
+static bool
+b64_promises(const char *p, size_t n)
+{
+	if (n >= LINE_MIN && memchr(p, '\n', n) != NULL)
+		return true;
+	for (size_t i = 0; i + 4 <= n; i += 12) {
+		uint32_t v = (uint32_t)b64_value[(unsigned char)p[i]] << 18 |
+		    (uint32_t)b64_value[(unsigned char)p[i + 1]] << 12 |
+		    (uint32_t)b64_value[(unsigned char)p[i + 2]] << 6 |
+		    b64_value[(unsigned char)p[i + 3]];
+
+		if (printable((uint8_t)(v >> 16)) &&
+		    printable((uint8_t)(v >> 8)) && printable((uint8_t)v))
+			return true;
+	}
+	return false;
+}
+
 /* One of the four ways a base64 text may lie in a run that something else
  * stands before. The room was made by the caller. */
 static void
@@ -442,17 +518,19 @@ run_open(struct leaves *lv, uint32_t leaf, uint32_t from, uint32_t end,
 {
 	struct stretch s = { .lv = lv, .parent = leaf, .plen = plen,
 		.poff = from - lv->v[leaf].off };
+	/* All stretches of one decoding and their '\n' fit. */
 	size_t room = end - from + 8;
+	bool hex = all_hex(lv->scratch + from, end - from);
 
-	for (uint32_t a = 0; a < 5 && !lv->limit; a++) {
-		/* All stretches of one decoding and their '\n' fit. */
+	for (uint32_t a = 0; a < 4 && !lv->limit; a++) {
 		if (scratch_room(lv, room) == NULL)
 			return;
 		s.from = lv->len;
-		if (a < 4)
+		if (hex && a < 2)
+			decode_hex(&s, from + a, end);
+		else if (!hex && b64_promises(lv->scratch + from + a,
+		    end - from - a))
 			decode_b64(&s, from + a, end);
-		else if (all_hex(lv->scratch + from, end - from))
-			decode_hex(&s, from, end);
 		/* Nearly all of it is text: this is how it was meant. */
 		if (s.kept >= (end - from) * 5 / 8)
 			return;
@@ -691,13 +769,6 @@ raw_bytes(const struct leaves *lv, const struct leaf *l)
 	const struct leaf *p = &lv->v[l->parent];
 
 	return (p->bytes != NULL ? p->bytes : lv->scratch + p->off) + l->poff;
-}
-
-static unsigned
-hex4(const char *p)
-{
-	return hex_of(p[0]) << 12 | hex_of(p[1]) << 8 | hex_of(p[2]) << 4 |
-	    hex_of(p[3]);
 }
 
 /* One character: its length in the parent and in the text. */

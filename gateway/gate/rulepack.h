@@ -10,6 +10,9 @@
  *       pattern: '\b4[0-9]{15}\b'    # PCRE2 without look-around; bounded;
  *                                    # group 1, if there is one, is the value
  *       nocase: false                # also dotall; "^$" are per line
+ *       trigger: '@[a-z]'            # optional, a cheaper pattern that every
+ *       back: 66                     # match holds, ending at most this many
+ *                                    # bytes behind the match's start
  *       keywords: [card, pan]        # optional: one within 64 bytes before
  *                                    # or 32 behind
  *       check: card                  # optional, see check.h

@@ -18,7 +18,8 @@
 /* A rule as read: its entry, its pattern, where its examples are. */
 struct source {
 	struct rulepack_entry e;
-	char *pattern;
+	char *pattern, *trigger;
+	int64_t back;
 	unsigned flags;
 	bool enabled;
 	const struct yaml_doc *doc;
@@ -37,7 +38,7 @@ struct reader {
 };
 
 static const char *const keys[] = { "id", "title", "kind", "pattern", "nocase",
-	"dotall", "keywords", "check", "grow", "entropy", "max_width",
+	"dotall", "trigger", "back", "keywords", "check", "grow", "entropy", "max_width",
 	"replace", "mirror", "enabled", "examples" };
 
 static int
@@ -232,6 +233,10 @@ read_flags(struct reader *rd, struct source *s)
 	    rd->err) != 0 ||
 	    yaml_get_int(s->doc, s->node, "max_width", 1, RULEPACK_GROW_MAX,
 	    &width, rd->err) != 0 ||
+	    yaml_get_str(s->doc, s->node, "trigger", &s->trigger,
+	    rd->err) != 0 ||
+	    yaml_get_int(s->doc, s->node, "back", 1, PM_WIDTH_MAX, &s->back,
+	    rd->err) != 0 ||
 	    yaml_get_enum(s->doc, s->node, "grow", check_grow_names,
 	    CHECK_GROWS, &grow, rd->err) != 0 ||
 	    yaml_get_enum(s->doc, s->node, "kind", rd->kinds, rd->nkinds,
@@ -355,6 +360,7 @@ pack_of(struct reader *rd, bool enabled, struct rulepack *rp_r,
 			continue;
 		in[n] = (struct pm_rule){ .id = s->e.pub.id,
 			.pattern = s->pattern, .flags = s->flags,
+			.trigger = s->trigger, .back = (uint32_t)s->back,
 			.max_width = s->e.max_width, .file = s->doc->file,
 			.line = s->pattern_node->line };
 		rp_r->entries[n] = s->e;
@@ -489,6 +495,7 @@ rulepack_compile(const char *dir, const char *const *kinds, size_t nkinds,
 	for (size_t i = 0; i < rd.n; i++) {
 		rulepack_entry_free(&rd.rules[i].e);
 		free(rd.rules[i].pattern);
+		free(rd.rules[i].trigger);
 	}
 	for (size_t i = 0; i < rd.ndocs; i++)
 		yaml_free(rd.docs[i]);

@@ -33,7 +33,7 @@ static const char schema[] =
     " id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " call BLOB NOT NULL UNIQUE CHECK (length(call) = 16),"
     " digest BLOB NOT NULL CHECK (length(digest) = 32),"
-    " bound INTEGER NOT NULL, state TEXT NOT NULL,"
+    " state TEXT NOT NULL,"
     " session TEXT NOT NULL, rpc_id TEXT NOT NULL,"
     " connector TEXT NOT NULL, tool TEXT NOT NULL, user TEXT NOT NULL,"
     " agent TEXT NOT NULL, card TEXT NOT NULL, by TEXT, reason TEXT,"
@@ -61,7 +61,7 @@ static const char schema[] =
 
 #define SESSION_COLS "hash, id, user, agent, task, department, trust, by," \
 	" opened, expires, revoked"
-#define HOLD_COLS "id, call, digest, bound, state, session, rpc_id," \
+#define HOLD_COLS "id, call, digest, state, session, rpc_id," \
 	" connector, tool, user, agent, card, by, reason, edited, created," \
 	" expires, decided, consumed, ended"
 #define TOOL_COLS "connector, tool, digest, description, seen, changed," \
@@ -102,15 +102,15 @@ static const char *const sql_text[Q_COUNT] = {
 	    " WHERE revoked = 0 AND expires <= ?1",
 	[Q_SESSION_REVOKE] = "UPDATE sessions SET revoked = ?2"
 	    " WHERE id = ?1 AND revoked = 0",
-	[Q_HOLD_INSERT] = "INSERT INTO approvals (call, digest, bound, state,"
+	[Q_HOLD_INSERT] = "INSERT INTO approvals (call, digest, state,"
 	    " session, rpc_id, connector, tool, user, agent, card, by,"
 	    " reason, edited, created, expires, decided, consumed, ended)"
-	    " VALUES (?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,"
-	    " ?17,?18,?19,?20)",
-	[Q_HOLD_UPDATE] = "UPDATE approvals SET digest = ?3, bound = ?4,"
-	    " state = ?5, card = ?12, by = ?13, reason = ?14, edited = ?15,"
-	    " expires = ?17, decided = ?18, consumed = ?19, ended = ?20"
-	    " WHERE id = ?1 AND state = ?21",
+	    " VALUES (?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,"
+	    " ?16,?17,?18,?19)",
+	[Q_HOLD_UPDATE] = "UPDATE approvals SET digest = ?3,"
+	    " state = ?4, card = ?11, by = ?12, reason = ?13, edited = ?14,"
+	    " expires = ?16, decided = ?17, consumed = ?18, ended = ?19"
+	    " WHERE id = ?1 AND state = ?20",
 	[Q_HOLD_GET] = "SELECT " HOLD_COLS " FROM approvals WHERE id = ?1",
 	[Q_HOLD_EACH] = "SELECT " HOLD_COLS " FROM approvals"
 	    " WHERE instr(?1, ',' || state || ',') > 0"
@@ -324,6 +324,7 @@ static int
 check_schema(struct state *st, struct err *err)
 {
 	char word[128] = "";
+	uint64_t version;
 
 	if (sqlite3_exec(st->db, "PRAGMA quick_check(1)", get_text, word,
 	    NULL) != SQLITE_OK || strcmp(word, "ok") != 0) {
@@ -345,7 +346,8 @@ check_schema(struct state *st, struct err *err)
 		}
 		return 0;
 	}
-	if (atoi(word) != SCHEMA_VERSION) {
+	if (!slice_to_u64(slice_str(word), &version) ||
+	    version != SCHEMA_VERSION) {
 		err_set(err, "state.db has version %s, this program knows %d",
 		    word, SCHEMA_VERSION);
 		return -1;
@@ -555,16 +557,15 @@ static void
 bind_hold(sqlite3_stmt *s, const struct hold *h)
 {
 	sqlite3_bind_blob(s, 3, h->digest, HOLD_DIGEST, SQLITE_STATIC);
-	sqlite3_bind_int(s, 4, h->bound);
-	text(s, 5, hold_state_name(h->state));
-	text(s, 12, h->card);
-	text(s, 13, h->by);
-	text(s, 14, h->reason);
-	text(s, 15, h->edited);
-	sqlite3_bind_int64(s, 17, h->expires);
-	sqlite3_bind_int64(s, 18, h->decided);
-	sqlite3_bind_int64(s, 19, h->consumed);
-	sqlite3_bind_int64(s, 20, h->ended);
+	text(s, 4, hold_state_name(h->state));
+	text(s, 11, h->card);
+	text(s, 12, h->by);
+	text(s, 13, h->reason);
+	text(s, 14, h->edited);
+	sqlite3_bind_int64(s, 16, h->expires);
+	sqlite3_bind_int64(s, 17, h->decided);
+	sqlite3_bind_int64(s, 18, h->consumed);
+	sqlite3_bind_int64(s, 19, h->ended);
 }
 
 int
@@ -576,13 +577,13 @@ state_hold_insert(struct state *st, struct hold *h)
 		return -1;
 	bind_hold(s, h);
 	sqlite3_bind_blob(s, 2, h->call.b, 16, SQLITE_STATIC);
-	text(s, 6, h->session);
-	text(s, 7, h->rpc_id);
-	text(s, 8, h->connector);
-	text(s, 9, h->tool);
-	text(s, 10, h->user);
-	text(s, 11, h->agent);
-	sqlite3_bind_int64(s, 16, h->created);
+	text(s, 5, h->session);
+	text(s, 6, h->rpc_id);
+	text(s, 7, h->connector);
+	text(s, 8, h->tool);
+	text(s, 9, h->user);
+	text(s, 10, h->agent);
+	sqlite3_bind_int64(s, 15, h->created);
 	if (run(st, s) < 0)
 		return -1;
 	h->id = sqlite3_last_insert_rowid(st->db);
@@ -599,7 +600,7 @@ state_hold_update(struct state *st, const struct hold *h,
 		return -1;
 	bind_hold(s, h);
 	sqlite3_bind_int64(s, 1, h->id);
-	text(s, 21, hold_state_name(from));
+	text(s, 20, hold_state_name(from));
 	return one(run(st, s));
 }
 
@@ -617,28 +618,27 @@ hold_of_row(sqlite3_stmt *s)
 	struct hold *h = base_calloc(1, sizeof(*h));
 
 	h->id = sqlite3_column_int64(s, 0);
-	h->bound = sqlite3_column_int(s, 3) != 0;
 	if (!col_bytes(s, 1, h->call.b, 16) ||
 	    !col_bytes(s, 2, h->digest, HOLD_DIGEST) ||
-	    !hold_state_parse(slice_str(col_text(s, 4)), &h->state)) {
+	    !hold_state_parse(slice_str(col_text(s, 3)), &h->state)) {
 		hold_free(h);
 		return NULL;
 	}
-	h->session = col_dup(s, 5);
-	h->rpc_id = col_dup(s, 6);
-	h->connector = col_dup(s, 7);
-	h->tool = col_dup(s, 8);
-	h->user = col_dup(s, 9);
-	h->agent = col_dup(s, 10);
-	h->card = col_dup(s, 11);
-	h->by = col_dup(s, 12);
-	h->reason = col_dup(s, 13);
-	h->edited = col_dup(s, 14);
-	h->created = sqlite3_column_int64(s, 15);
-	h->expires = sqlite3_column_int64(s, 16);
-	h->decided = sqlite3_column_int64(s, 17);
-	h->consumed = sqlite3_column_int64(s, 18);
-	h->ended = sqlite3_column_int64(s, 19);
+	h->session = col_dup(s, 4);
+	h->rpc_id = col_dup(s, 5);
+	h->connector = col_dup(s, 6);
+	h->tool = col_dup(s, 7);
+	h->user = col_dup(s, 8);
+	h->agent = col_dup(s, 9);
+	h->card = col_dup(s, 10);
+	h->by = col_dup(s, 11);
+	h->reason = col_dup(s, 12);
+	h->edited = col_dup(s, 13);
+	h->created = sqlite3_column_int64(s, 14);
+	h->expires = sqlite3_column_int64(s, 15);
+	h->decided = sqlite3_column_int64(s, 16);
+	h->consumed = sqlite3_column_int64(s, 17);
+	h->ended = sqlite3_column_int64(s, 18);
 	return h;
 }
 

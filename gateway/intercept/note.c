@@ -32,7 +32,7 @@ note_signer_new(const char *name, const uint8_t seed[NOTE_SEED])
 	ASSERT(sodium_init() >= 0);
 	ASSERT(name[0] != '\0' && strlen(name) < sizeof(s->name) &&
 	    strpbrk(name, "+ \t\n") == NULL);
-	strcpy(s->name, name);
+	memcpy(s->name, name, strlen(name) + 1);
 	crypto_sign_seed_keypair(s->public + 1, sk, seed);
 	s->key = secret_new(sk, sizeof(sk));
 	explicit_bzero(sk, sizeof(sk));

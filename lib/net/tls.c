@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "addr.h"
 #include "buf.h"
@@ -185,6 +186,7 @@ tls_init(void)
 	    OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
 	    NULL) == 1);
 	ASSERT(RAND_bytes(seed, sizeof(seed)) == 1);
+	tzset();	/* else the first gmtime_r() opens /etc/localtime */
 	bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
 	    "portreeve");
 	ASSERT(bio_method != NULL);

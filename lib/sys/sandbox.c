@@ -47,6 +47,17 @@ struct ll_path_beneath {
 	int32_t fd;
 } __attribute__((packed));
 
+/* Behind a promise the leak checker cannot stop its own process (ptrace): it
+ * asks here whether to try. */
+static bool entered;
+int __lsan_is_turned_off(void);
+
+int
+__lsan_is_turned_off(void)
+{
+	return entered;
+}
+
 bool
 sandbox_is_sanitized(void)
 {
@@ -320,5 +331,64 @@ sandbox_enter(const struct sandbox_promise *p, struct err *err)
 	}
 	if (!SANITIZED && landlock_enter(p, err) != 0)
 		return -1;
+	entered = true;
 	return seccomp_enter(p, err);
+}
+
+/* What a parent and all its children never need. A filter is inherited, so a
+ * list of what is allowed would have to hold for every role below. */
+static const int calls_never[] = {
+	SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
+	SCMP_SYS(process_vm_writev), SCMP_SYS(mount), SCMP_SYS(umount2),
+	SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(unshare),
+	SCMP_SYS(setns), SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load),
+	SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(init_module),
+	SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(reboot),
+	SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(keyctl),
+	SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(iopl),
+	SCMP_SYS(ioperm), SCMP_SYS(acct), SCMP_SYS(settimeofday),
+	SCMP_SYS(clock_settime), SCMP_SYS(clock_adjtime), SCMP_SYS(adjtimex),
+	SCMP_SYS(quotactl), SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup),
+	SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
+	SCMP_SYS(open_by_handle_at), SCMP_SYS(personality),
+	SCMP_SYS(sethostname), SCMP_SYS(mknod), SCMP_SYS(mknodat),
+};
+
+static int
+forbid_never(struct err *err)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+	int r = f == NULL ? -1 : 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(calls_never); i++) {
+		if (calls_never[i] < 0 || (SANITIZED &&
+		    (calls_never[i] == SCMP_SYS(ptrace) ||
+		    calls_never[i] == SCMP_SYS(personality) ||
+		    calls_never[i] == SCMP_SYS(process_vm_readv))))
+			continue;
+		r = seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, calls_never[i],
+		    0);
+	}
+	if (r == 0)
+		r = seccomp_load(f);
+	if (r != 0)
+		err_set(err, "seccomp: %s", strerror(-r));
+	seccomp_release(f);
+	return r == 0 ? 0 : -1;
+}
+
+int
+sandbox_enter_parent(const struct sandbox_promise *p, struct err *err)
+{
+	struct sandbox_promise all = *p;
+
+	all.rights = SANDBOX_INET | SANDBOX_LISTEN | SANDBOX_SPAWN;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+		err_set(err, "no_new_privs: %s", strerror(errno));
+		return -1;
+	}
+	if (!SANITIZED && p->ndirs > 0 && landlock_enter(&all, err) != 0)
+		return -1;
+	entered = true;
+	return forbid_never(err);
 }

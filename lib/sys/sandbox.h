@@ -45,6 +45,11 @@ struct sandbox_promise {
 int sandbox_drop_user(const char *user, struct err *err) MUST_USE;
 /* Never undone. 0, or -1 and err: the caller exits. */
 int sandbox_enter(const struct sandbox_promise *p, struct err *err) MUST_USE;
+/* For parents, whose promise their children inherit: Landlock over dirs (read
+ * and execute; write where said; none given: no Landlock), and a filter that
+ * kills for what no role ever needs (ptrace, mount, bpf, modules, ...). */
+int sandbox_enter_parent(const struct sandbox_promise *p, struct err *err)
+    MUST_USE;
 /* PR_SET_DUMPABLE 0, RLIMIT_CORE 0, RLIMIT_MEMLOCK as far as allowed;
  * called first thing in every main. */
 void sandbox_harden_process(void);

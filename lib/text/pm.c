@@ -23,6 +23,7 @@
 struct pm_compiled {
 	char *id, *pattern;
 	uint32_t flags, width;
+	uint32_t back;		/* from a match's start to Hyperscan's end */
 	bool has_value;
 	pcre2_code *code;
 };
@@ -334,6 +335,8 @@ rule_width(struct pm_compiled *c, const struct pm_rule *in, struct err *err)
 		    info->max_width, max);
 	} else {
 		c->width = info->max_width;
+		c->back = in->back == 0 || in->back > c->width ? c->width :
+		    in->back;
 		r = 0;
 	}
 	free(info);
@@ -369,7 +372,8 @@ pm_database(struct pm *pm, const struct pm_rule *rules, struct err *err)
 	int r = -1;
 
 	for (size_t i = 0; i < pm->n; i++) {
-		exprs[i] = pm->rules[i].pattern;
+		exprs[i] = rules[i].trigger != NULL ? rules[i].trigger :
+		    rules[i].pattern;
 		flags[i] = hs_flags(pm->rules[i].flags);
 		ids[i] = (unsigned)i;
 	}
@@ -432,6 +436,7 @@ pm_pack(struct buf *b, const struct pm *pm)
 		pack_str(b, c->pattern);
 		pack_u32(b, c->flags);
 		pack_u32(b, c->width);
+		pack_u32(b, c->back);
 	}
 	/* Fails only for lack of memory. */
 	ASSERT(hs_serialize_database(pm->db, &bytes, &len) == HS_SUCCESS);
@@ -448,7 +453,9 @@ unpack_rule(struct unpack *u, struct pm_compiled *c, struct err *err)
 	c->pattern = unpack_strdup(u);
 	c->flags = unpack_u32(u);
 	c->width = unpack_u32(u);
-	if (u->bad || c->width == 0 || c->width > PM_WIDTH_MAX) {
+	c->back = unpack_u32(u);
+	if (u->bad || c->width == 0 || c->width > PM_WIDTH_MAX ||
+	    c->back == 0 || c->back > c->width) {
 		err_set(err, "patterns: the section is malformed");
 		return -1;
 	}
@@ -469,7 +476,7 @@ pm_unpack(struct slice s, struct err *err)
 		return NULL;
 	unpack_init(&u, s);
 	uint32_t magic = unpack_u32(&u);
-	uint32_t n = unpack_count(&u, 16);
+	uint32_t n = unpack_count(&u, 20);
 
 	if (u.bad || magic != PM_MAGIC || n == 0 || n > PM_RULES_MAX) {
 		err_set(err, "patterns: the section is malformed");
@@ -591,10 +598,10 @@ confirm(struct scan *sc, uint32_t rule, struct pm_seg seg, uint32_t lo,
 }
 
 /*
- * Hyperscan says a match of the rule ends at `to`.  No match of a rule is
- * wider than its width, so every match that may cover this end starts in
- * [to - width, to] and ends by to + width: when none is found there, none of
- * those starts will serve a later end either.
+ * Hyperscan says a match of the rule (or of its trigger) ends at `to`.  Every
+ * match that may cover this end starts in [to - back, to] and, being no wider
+ * than the rule's width, ends by to + width: when none is found there, none
+ * of those starts will serve a later end either.
  */
 static int
 on_event(unsigned rule, unsigned long long start, unsigned long long to,
@@ -603,7 +610,7 @@ on_event(unsigned rule, unsigned long long start, unsigned long long to,
 	struct scan *sc = ctx;
 	struct pm *pm = sc->pm;
 	uint32_t end = (uint32_t)to, *from = &pm->from[rule], seg;
-	uint32_t width = pm->rules[rule].width;
+	uint32_t width = pm->rules[rule].width, back = pm->rules[rule].back;
 
 	(void)start;
 	(void)flags;
@@ -618,8 +625,8 @@ on_event(unsigned rule, unsigned long long start, unsigned long long to,
 		hi = end + width + 1;
 	if (*from < sg.off)
 		*from = sg.off;
-	if (end > width && *from < end - width)
-		*from = end - width;
+	if (end > back && *from < end - back)
+		*from = end - back;
 	while (*from < end) {
 		struct pm_hit hit = { .seg = seg };
 		enum confirm c = confirm(sc, rule, sg, *from, hi, &hit);

@@ -34,6 +34,14 @@ struct pm_rule {
 	const char *pattern;
 	unsigned flags;
 	uint32_t max_width;	/* 0: PM_WIDTH_MAX */
+	/*
+	 * NULL, or a cheaper pattern for Hyperscan to look for instead, where
+	 * the pattern itself begins with a wide class: every match must hold
+	 * an end of a match of it, at most `back` bytes behind the match's
+	 * start (0: anywhere in the match).
+	 */
+	const char *trigger;
+	uint32_t back;
 	const char *file;	/* for errors; may be NULL */
 	int line;
 };

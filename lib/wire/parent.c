@@ -105,11 +105,20 @@ warn_to_log(void *ctx, const char *text)
 	log_warn("%s", text);
 }
 
+static void
+warn_elsewhere(void *ctx, const char *text)
+{
+	(void)ctx;
+	(void)text;
+}
+
+/* All daemons read the main file; one of them says what is odd about it. */
 static int
 compile(const struct parent_def *def, const char *file, conf_warn_fn *warn,
     void *ctx, struct err *err)
 {
-	struct conf *c = conf_load(file, warn, ctx, err);
+	struct conf *c = conf_load(file, def->self == ROLE_GATEWAY ? warn :
+	    warn_elsewhere, ctx, err);
 	struct snap_writer w;
 	struct buf b;
 	int fd = -1;
@@ -817,6 +826,43 @@ prepare_dirs(struct parent *p, struct err *err)
 	return 0;
 }
 
+/* The parent reads and executes anywhere, and writes only where its roles
+ * must: state, run, and the folders of file sinks. */
+static int
+promise(const struct parent *p, struct err *err)
+{
+	struct sandbox_promise sp = { .role = p->def->program,
+		.best_effort = p->conf->sandbox_best_effort };
+	const char *paths[8] = { "/", p->conf->state_dir, p->conf->run_dir };
+	char folder[4][4096];
+	size_t n = 3;
+
+	for (size_t i = 0; i < p->conf->nsinks && n < ARRAY_LEN(paths) - 1;
+	    i++) {
+		const char *path = p->conf->sinks[i].path, *slash;
+
+		if (p->conf->sinks[i].type != CONF_SINK_FILE ||
+		    (slash = strrchr(path, '/')) == NULL || n - 3 >= 4)
+			continue;
+		snprintf(folder[n - 3], sizeof(folder[0]), "%.*s",
+		    (int)(slash - path), path);
+		paths[n] = folder[n - 3];
+		n++;
+	}
+	for (size_t i = 0; i < n; i++) {
+		int fd = open(paths[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd >= 0)
+			sp.dirs[sp.ndirs++] = (struct sandbox_dir){ fd,
+				i > 0 };
+	}
+	int r = sandbox_enter_parent(&sp, err);
+
+	for (size_t i = 0; i < sp.ndirs; i++)
+		close(sp.dirs[i].fd);
+	return r;
+}
+
 static int
 run(const struct parent_def *def, const char *file, bool supervised)
 {
@@ -839,7 +885,8 @@ run(const struct parent_def *def, const char *file, bool supervised)
 		fcntl(ROLE_CONTROL_FD, F_SETFD, FD_CLOEXEC);
 	if ((fd = run_compiler(p, &err)) < 0 ||
 	    adopt_snapshot(p, fd, &err) != 0 || prepare_dirs(p, &err) != 0 ||
-	    (def->prepare != NULL && def->prepare(p, &err) != 0)) {
+	    (def->prepare != NULL && def->prepare(p, &err) != 0) ||
+	    promise(p, &err) != 0) {
 		log_error("%s", err.text);
 		return EX_CONFIG;
 	}

@@ -21,6 +21,8 @@
 #include "rule.h"
 
 #define DETECT_EVENTS_MAX 50	/* ids listed in one finding */
+#define DETECT_TEXT_MAX 1024	/* bytes of a name or group value in one */
+#define DETECT_FINDING_MAX (256u << 10)	/* bytes of one as JSON */
 #define DETECT_PENDING_MAX 1000	/* findings held back during a replay */
 #define DETECT_FIRST_SEEN 200000	/* keys of all first-seen rules */
 #define DETECT_HANDLED 131072	/* (rule, event) pairs remembered */
@@ -102,7 +104,9 @@ struct detect_stats detect_get_stats(const struct detect *d);
  * place. Zones are read from the system's database. */
 int detect_run_tests(const struct rule_set *built, size_t *ran_r,
     struct err *err) MUST_USE;
-/* For the compiler: builds the folder's rules and runs their tests. */
-int detect_check_dir(const char *dir, struct err *err) MUST_USE;
+/* For the compiler: rule_compile_dir(), the tests of all rules, and a warning
+ * when a rule asks for business hours that nobody declared. */
+int detect_compile_dir(const char *dir, bool have_hours, struct buf *section,
+    rule_warn_fn *warn, void *ctx, struct err *err) MUST_USE;
 
 #endif

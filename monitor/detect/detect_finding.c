@@ -7,10 +7,23 @@
 static const char *const copied_names[DETECT_COPIED] = { "user", "agent",
 	"connector", "tool", "session", "call" };
 
+/* Names come from agents: a finding stays small whatever they send. */
+static char *
+dup_cut(struct slice s)
+{
+	return slice_dup(slice_sub(s, 0, DETECT_TEXT_MAX));
+}
+
 static char *
 member_dup(const struct json_doc *doc, const char *key)
 {
-	return json_strdup(doc, json_member(doc, 0, key));
+	char *s = json_strdup(doc, json_member(doc, 0, key)), *cut;
+
+	if (s == NULL || strlen(s) <= DETECT_TEXT_MAX)
+		return s;
+	cut = dup_cut(slice_str(s));
+	free(s);
+	return cut;
 }
 
 void
@@ -52,11 +65,11 @@ fill_group(struct detect *d, struct detect_finding *f, const struct rule *r)
 	    &r->first_seen;
 
 	for (; f->ngroup < k->n; f->ngroup++) {
-		struct slice t = rule_event_text(d->ev,
+		struct slice t = rule_event_group_text(d->ev,
 		    k->fields[f->ngroup]);
 
 		f->group[f->ngroup].name = base_strdup(k->names[f->ngroup]);
-		f->group[f->ngroup].value = t.p == NULL ? NULL : slice_dup(t);
+		f->group[f->ngroup].value = t.p == NULL ? NULL : dup_cut(t);
 	}
 }
 

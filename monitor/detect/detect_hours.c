@@ -8,9 +8,13 @@ detect_hours_set(struct detect_hours *h, const struct conf_hours *c,
 	struct tz *t = NULL;
 
 	if (c != NULL && c->set) {
-		t = tz_parse(tz, err);
-		if (t == NULL)
+		t = tz_parse(tz);
+		if (t == NULL) {
+			err_set(err, "business_hours: the bytes of zone %s "
+			    "are no time zone", c->zone == NULL ? "?" :
+			    c->zone);
 			return -1;
+		}
 	}
 	detect_hours_free(h);
 	if (t == NULL)

@@ -59,16 +59,34 @@ collect_flags(const struct json_doc *doc, uint32_t flags, struct buf *out)
 	buf_free(&one);
 }
 
-static void
+/* True when every line of b is one of a. */
+static bool
+flags_within(const char *a, const char *b)
+{
+	struct slice rest = slice_str(b);
+
+	while (rest.n > 0) {
+		struct slice all = slice_str(a), f = slice_cut(&rest, '\n');
+		bool found = false;
+
+		while (all.n > 0 && !found)
+			found = slice_eq(slice_cut(&all, '\n'), f);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* *takes* l.flags. What is known of the call (a context message comes before
+ * its recorded outcome) stays as it is. */
+static bool
 label_add(struct session *s, struct detect_label l)
 {
 	for (unsigned i = 0; i < s->n; i++) {
-		/* The same call, now from its recorded outcome. */
-		if (s->l[i].call == l.call && l.call != 0) {
-			free(s->l[i].flags);
-			l.time = s->l[i].time < l.time ? s->l[i].time : l.time;
-			s->l[i] = l;
-			return;
+		if (s->l[i].call == l.call && l.call != 0 &&
+		    flags_within(s->l[i].flags, l.flags)) {
+			free(l.flags);
+			return false;
 		}
 	}
 	if (s->n == DETECT_LABELS) {
@@ -77,6 +95,7 @@ label_add(struct session *s, struct detect_label l)
 		s->n--;
 	}
 	s->l[s->n++] = l;
+	return true;
 }
 
 bool
@@ -87,7 +106,7 @@ detect_session_note(struct detect_lru *t, const struct json_doc *doc,
 	uint64_t key = member_hash(doc, "session");
 	union detect_val *v;
 	struct buf b;
-	bool fresh;
+	bool fresh, noted;
 
 	if (key == 0 || json_typeof(doc, flags) != JSON_ARRAY)
 		return false;
@@ -100,10 +119,10 @@ detect_session_note(struct detect_lru *t, const struct json_doc *doc,
 	v = detect_lru_put(t, key, &fresh);
 	if (fresh)
 		v->p = base_calloc(1, sizeof(struct session));
-	label_add(v->p, (struct detect_label){ time, event,
+	noted = label_add(v->p, (struct detect_label){ time, event,
 	    member_hash(doc, "call"), slice_dup(buf_slice(&b)) });
 	buf_free(&b);
-	return true;
+	return noted;
 }
 
 static bool

@@ -3,6 +3,7 @@
  * code, each test in a detector of its own that knows only the tested rule
  * and what that rule counts, over the packed form the detector will load.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "detect_state.h"
@@ -72,7 +73,7 @@ set_hours(struct detect *d, const struct rule_test *t, struct err *err)
 
 	if (t->zone == NULL)
 		return 0;
-	buf_init(&tz, TZ_MAX);
+	buf_init(&tz, TZ_BYTES_MAX);
 	r = tz_load(t->zone, &tz, err);
 	if (r == 0)
 		r = detect_set_hours(d, &h, buf_slice(&tz), err);
@@ -161,13 +162,33 @@ detect_run_tests(const struct rule_set *built, size_t *ran_r, struct err *err)
 	return 0;
 }
 
+static void
+warn_hours(const struct rule_set *set, rule_warn_fn *warn, void *ctx)
+{
+	char text[512];
+
+	for (size_t i = 0; i < set->n; i++) {
+		const struct rule *r = set->rules[i];
+
+		if (!r->off_hours)
+			continue;
+		snprintf(text, sizeof(text), "%s:%d: rule \"%.200s\" never "
+		    "fires: no business_hours are configured (zone, days, "
+		    "from, to)", r->file, r->line, r->title);
+		warn(ctx, text);
+	}
+}
+
 int
-detect_check_dir(const char *dir, struct err *err)
+detect_compile_dir(const char *dir, bool have_hours, struct buf *section,
+    rule_warn_fn *warn, void *ctx, struct err *err)
 {
 	struct rule_set *set = rule_build_dir(dir, NULL, NULL, err);
 	size_t ran;
 	int r = set == NULL ? -1 : detect_run_tests(set, &ran, err);
 
+	if (r == 0 && !have_hours && warn != NULL)
+		warn_hours(set, warn, ctx);
 	rule_set_free(set);
-	return r;
+	return r != 0 ? r : rule_compile_dir(dir, section, warn, ctx, err);
 }

@@ -178,6 +178,8 @@ void rule_event_key(struct rule_event *ev, const struct rule_key *key,
     struct buf *out, bool *all_r);
 /* First value of a field as text; p == NULL when there is none. */
 struct slice rule_event_text(struct rule_event *ev, uint32_t field);
+/* Likewise as it counts in a group: `source` without its port. */
+struct slice rule_event_group_text(struct rule_event *ev, uint32_t field);
 /* How often a limit (regular expression, memory) left a value undecided. */
 uint64_t rule_undecided(const struct rule_event *ev);
 

@@ -23,6 +23,10 @@ static const struct {
 	{ "auth", BIT(AUTH_FAILED) },
 	{ "connection", BIT(CONNECTION_REFUSED) | BIT(CONNECTION_SPLICED) },
 	{ "kill", BIT(CONNECTOR_KILLED) | BIT(CONNECTOR_REVIVED) },
+	{ "connector", BIT(CONNECTOR_KILLED) | BIT(CONNECTOR_REVIVED) |
+	    BIT(CONNECTOR_STATE) },
+	{ "export", BIT(EXPORT_DOWN) | BIT(EXPORT_UP) | BIT(EXPORT_CUT) |
+	    BIT(EXPORT_GAP) | BIT(EXPORT_REWOUND) },
 	{ "tool", BIT(TOOL_SEEN) | BIT(TOOL_CLASSIFIED) },
 	{ "credential", BIT(CREDENTIAL_SET) },
 	{ "exception", BIT(EXCEPTION) },

@@ -105,11 +105,20 @@ warn_to_log(void *ctx, const char *text)
 	log_warn("%s", text);
 }
 
+static void
+warn_elsewhere(void *ctx, const char *text)
+{
+	(void)ctx;
+	(void)text;
+}
+
+/* All daemons read the main file; one of them says what is odd about it. */
 static int
 compile(const struct parent_def *def, const char *file, conf_warn_fn *warn,
     void *ctx, struct err *err)
 {
-	struct conf *c = conf_load(file, warn, ctx, err);
+	struct conf *c = conf_load(file, def->self == ROLE_GATEWAY ? warn :
+	    warn_elsewhere, ctx, err);
 	struct snap_writer w;
 	struct buf b;
 	int fd = -1;

@@ -247,5 +247,7 @@ connector_operation(const struct connector *c, struct slice method,
 		if (slice_is(method, c->operations[i].method) &&
 		    connector_path_match(c->operations[i].path, path))
 			return &c->operations[i];
-	return NULL;
+	/* HEAD is a GET without the content (RFC 9110, 9.3.2). */
+	return slice_is(method, "HEAD") ? connector_operation(c,
+	    SLICE("GET"), path) : NULL;
 }

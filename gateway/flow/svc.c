@@ -679,6 +679,8 @@ on_verdict(struct flow *f, struct unpack *u)
 
 		ex->released = true;
 		finish_hold(ex);
+		if (killed)
+			ex->verdict.by = "kill";
 		exchange_refuse(ex, killed ? REASON_KILLED : expired ?
 		    REASON_APPROVAL_EXPIRED : REASON_APPROVAL_DENIED,
 		    "%.*s", SLICE_FMT(reason));

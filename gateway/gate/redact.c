@@ -25,7 +25,7 @@ static const char *const kinds[] = { "secret", "personal" };
 const struct redact_limits redact_limits_default = {
 	.bytes = 64u << 20,
 	.leaves = 1000000,
-	.hits = 20000,
+	.hits = 200000,
 };
 
 /* A stretch of a leaf's text (later of its parent's bytes) to be replaced. */

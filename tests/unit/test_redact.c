@@ -119,6 +119,10 @@ static const struct {
 	    "{\"password\":\"[redacted:assigned-password]\",\"log\":\"login "
 	    "[redacted:assigned-password] ok\",\"b\":"
 	    "\"[redacted:assigned-password]\"}" },
+	/* So is the name of a listed variable. */
+	{ "{\"env\":[{\"name\":\"DB_PASSWORD\",\"value\":\"hunter2\\u0041bc\"}]}",
+	    "{\"env\":[{\"name\":\"DB_PASSWORD\",\"value\":"
+	    "\"[redacted:assigned-password]\"}]}" },
 	/* Matches never span strings. */
 	{ "[\"4111 1111\",\"1111 1111\"]", "[\"4111 1111\",\"1111 1111\"]" },
 	{ "{\"a\":[{},[],null,true,false,\"\"],\"\":0}",

@@ -343,6 +343,8 @@ void svc_on_kill(void *ctx, unsigned events);
 void splice_begin(struct conn *c, const struct session *s);
 void splice_data(struct conn *c);
 void splice_free(struct splice *s);
+/* Does a kill of the people behind it, or of all, stand against it? */
+bool splice_killed(const struct splice *s);
 
 /* ---- identity -------------------------------------------------------------------- */
 

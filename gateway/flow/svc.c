@@ -572,6 +572,14 @@ svc_on_kill(void *ctx, unsigned events)
 		exchange_cut(ex, target);
 		cut++;
 	}
+	list_each_safe(it, tmp, &f->conns) {
+		struct conn *c = list_entry(it, struct conn, link);
+
+		if (c->splice != NULL && splice_killed(c->splice)) {
+			conn_abort(c);
+			cut++;
+		}
+	}
 	f->kill_seen = epoch;
 	if (f->broker == NULL || (b = chan_begin(f->broker,
 	    MSG_KILL_ACK)) == NULL)

@@ -122,7 +122,7 @@ print_rest(struct op *op, uint32_t card)
 {
 	static const char *const shown[] = { "arguments", "connector", "tool",
 		"session", "user", "agent", "call", "id", "time", "type",
-		"role" };
+		"role", "digest" };
 	const struct json_doc *d = &op->doc;
 
 	for (uint32_t k = json_first(d, card); k != JSON_NONE;) {

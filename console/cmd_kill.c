@@ -212,7 +212,7 @@ cmd_kills(int argc, char **argv)
 	    n = json_next(&op.doc, array, n))
 		cli_table_row(t, (const char *[]){ op_str(&op, n, "target"),
 		    op_str(&op, n, "state"), cli_when(op_str(&op, n, "at")),
-		    op_str(&op, n, "until") == NULL ? "revived" :
+		    op_str(&op, n, "until") == NULL ? "until revived" :
 		    cli_when(op_str(&op, n, "until")),
 		    op_str(&op, n, "by"), op_str(&op, n, "reason") });
 	cli_table_end(t, "nothing is killed");

@@ -274,7 +274,7 @@ on_tick(void *ctx)
 	int64_t now = clock_wall_ms();
 
 	held_tick(b, now);
-	registry_tick(b, now);
+	session_tick(b, now);
 	kill_tick(b, now);
 	loop_timer_set(b->tick, BROKER_TICK_MS);
 }

@@ -1,6 +1,6 @@
 /*
- * broker_hold - held calls: proxies bring them, people decide them, a proxy
- * uses what was decided, once.
+ * broker_hold - held calls: proxies bring them, people decide them
+ * (broker_approval.c), a proxy uses what was decided, once.
  *
  * In memory is what is not over; state.db holds all of it, hold.c alone says
  * what may follow what. A yes goes to the proxy when its event and its row
@@ -13,7 +13,6 @@
 
 #include "action.h"
 #include "clock.h"
-#include "codec.h"
 #include "json.h"
 #include "log.h"
 #include "reason.h"
@@ -21,21 +20,19 @@
 #define CARD_MAX (16u << 20)
 #define REASON_MAX 1024
 
-enum { VERDICT_DENY, VERDICT_APPROVE, VERDICT_EDIT };
-
 static struct slice
 call_key(const struct uuid *call)
 {
 	return slice_make(call->b, sizeof(call->b));
 }
 
-static struct broker_held *
+struct broker_held *
 held_find(struct broker *b, struct uuid call)
 {
 	return map_get(&b->by_call, call_key(&call));
 }
 
-static struct broker_held *
+struct broker_held *
 held_by_id(struct broker *b, int64_t id)
 {
 	list_each(it, &b->held) {
@@ -69,7 +66,7 @@ held_add(struct broker *b, struct hold *h, int owner)
 }
 
 /* waits() was true when it was counted; consumed ones were taken off. */
-static void
+void
 held_remove(struct broker *b, struct broker_held *v, bool counted)
 {
 	list_remove(&v->link);
@@ -91,8 +88,8 @@ held_free_all(struct broker *b)
 
 /* -- to the proxy -- */
 
-static void
-send_verdict(struct broker *b, int proxy, const struct uuid *call,
+void
+held_send_verdict(struct broker *b, int proxy, const struct uuid *call,
     unsigned verdict, int64_t id, const char *by, const char *reason,
     const char *arguments)
 {
@@ -114,23 +111,23 @@ send_verdict(struct broker *b, int proxy, const struct uuid *call,
 }
 
 /* What stands in state.db, said (again) to the owner. */
-static void
-send_standing(struct broker *b, const struct broker_held *v)
+void
+held_send_standing(struct broker *b, const struct broker_held *v)
 {
 	const struct hold *h = v->h;
 
 	if (h->state == HOLD_APPROVED)
-		send_verdict(b, v->owner, &h->call, VERDICT_APPROVE, h->id,
+		held_send_verdict(b, v->owner, &h->call, VERDICT_APPROVE, h->id,
 		    h->by, h->reason, "");
 	else if (h->state == HOLD_EDITED)
-		send_verdict(b, v->owner, &h->call, VERDICT_EDIT, h->id,
+		held_send_verdict(b, v->owner, &h->call, VERDICT_EDIT, h->id,
 		    h->by, h->reason, h->edited);
 }
 
 /* -- events -- */
 
-static void
-event_hold(struct broker_event *e, enum event_type t, const struct hold *h,
+void
+held_event(struct broker_event *e, enum event_type t, const struct hold *h,
     const char *verdict)
 {
 	char call[UUID_TEXT_LEN], id[HOLD_ID_LEN];
@@ -155,7 +152,7 @@ event_ended(struct broker *b, const struct hold *h, enum reason word)
 {
 	struct broker_event e;
 
-	event_hold(&e, EVENT_APPROVAL_ENDED, h, hold_state_name(h->state));
+	held_event(&e, EVENT_APPROVAL_ENDED, h, hold_state_name(h->state));
 	jsonw_str(&e.w, "by", h->by);
 	jsonw_object_end(&e.w);
 	jsonw_str(&e.w, "reason", reason_word(word));
@@ -167,8 +164,8 @@ event_ended(struct broker *b, const struct hold *h, enum reason word)
 
 /* v is gone afterwards. The database may fail: the row then stays open and
  * the next start ends it; the waiting call is refused now in any case. */
-static void
-end_cancelled(struct broker *b, struct broker_held *v, const char *by,
+void
+held_end_cancelled(struct broker *b, struct broker_held *v, const char *by,
     const char *reason, enum reason word, bool tell)
 {
 	if (hold_cancel(b->st, v->h, by, reason) != 0)
@@ -182,7 +179,7 @@ end_cancelled(struct broker *b, struct broker_held *v, const char *by,
 		/* The proxy knows a kill by this word. */
 		snprintf(why, sizeof(why), "%s%s", word == REASON_KILLED ?
 		    "killed: " : "", reason);
-		send_verdict(b, v->owner, &v->h->call, VERDICT_DENY,
+		held_send_verdict(b, v->owner, &v->h->call, VERDICT_DENY,
 		    v->h->id, by, why, "");
 	}
 	held_remove(b, v, true);
@@ -197,7 +194,7 @@ end_expired(struct broker *b, struct broker_held *v)
 		    (long long)v->h->id);
 	else
 		event_ended(b, v->h, REASON_APPROVAL_EXPIRED);
-	send_verdict(b, v->owner, &v->h->call, VERDICT_DENY, v->h->id, "",
+	held_send_verdict(b, v->owner, &v->h->call, VERDICT_DENY, v->h->id, "",
 	    "expired: nobody decided in time", "");
 	held_remove(b, v, true);
 	broker_commit_soon(b);
@@ -228,7 +225,7 @@ held_proxy_gone(struct broker *b, unsigned index)
 			continue;
 		v->owner = -1;
 		if (waits(v))
-			end_cancelled(b, v, "", "orphaned: the proxy went"
+			held_end_cancelled(b, v, "", "orphaned: the proxy went"
 			    " away", REASON_NONE, false);
 		else
 			end_lost(b, v);
@@ -249,7 +246,7 @@ held_cancel_target(struct broker *b, const struct target *t, const char *by,
 
 		if (!waits(v) || !target_covers(t, &c))
 			continue;
-		end_cancelled(b, v, by, reason, t->kind == TARGET_SESSION &&
+		held_end_cancelled(b, v, by, reason, t->kind == TARGET_SESSION &&
 		    strncmp(reason, "the session", 11) == 0 ?
 		    REASON_BAD_TOKEN : REASON_KILLED, true);
 		n++;
@@ -271,7 +268,7 @@ held_tick(struct broker *b, int64_t now)
 		if (v->h->expires <= now)
 			end_expired(b, v);
 		else if (v->owner < 0 && late)
-			end_cancelled(b, v, "", "orphaned: no proxy holds"
+			held_end_cancelled(b, v, "", "orphaned: no proxy holds"
 			    " this call any more", REASON_NONE, false);
 	}
 }
@@ -285,7 +282,7 @@ held_batch_lost(struct broker *b)
 
 		if (!v->unsaved)
 			continue;
-		send_verdict(b, v->owner, &v->h->call, VERDICT_DENY, 0, "",
+		held_send_verdict(b, v->owner, &v->h->call, VERDICT_DENY, 0, "",
 		    reason_word(REASON_BROKER), "");
 		held_remove(b, v, true);
 	}
@@ -413,7 +410,7 @@ event_requested(struct broker *b, const struct hold *h,
 	uint32_t class = json_member(&card->d, 0, "class");
 	struct broker_event e;
 
-	event_hold(&e, EVENT_APPROVAL_REQUESTED, h, "pending");
+	held_event(&e, EVENT_APPROVAL_REQUESTED, h, "pending");
 	op_time(&e.w, "expires", h->expires);
 	jsonw_object_end(&e.w);
 	if (class != JSON_NONE)
@@ -488,7 +485,7 @@ hold_new(struct broker_proxy *p, const struct hold_msg *m)
 	}
 	if (no != NULL) {
 		log_warn("a call of %s was not held: %s", h->session, no);
-		send_verdict(b, (int)p->index, &m->call, VERDICT_DENY, 0, "",
+		held_send_verdict(b, (int)p->index, &m->call, VERDICT_DENY, 0, "",
 		    no, "");
 		hold_free(h);
 		return;
@@ -513,16 +510,16 @@ hold_attach(struct broker_proxy *p, struct broker_held *v,
 	if (v->owner >= 0 || !waits(v)) {
 		log_error("proxy %u holds call A-%lld a second time",
 		    p->index, (long long)v->h->id);
-		send_verdict(b, (int)p->index, &m->call, VERDICT_DENY, 0, "",
+		held_send_verdict(b, (int)p->index, &m->call, VERDICT_DENY, 0, "",
 		    "held or used already", "");
 		return;
 	}
 	v->owner = (int)p->index;
 	if (!same)
-		end_cancelled(b, v, "", "the call changed while it was held",
+		held_end_cancelled(b, v, "", "the call changed while it was held",
 		    REASON_NONE, true);
 	else
-		send_standing(b, v);
+		held_send_standing(b, v);
 }
 
 int
@@ -589,7 +586,7 @@ held_on_cancel(struct broker_proxy *p, struct slice body)
 	if ((v = owned(p, call)) != NULL && waits(v)) {
 		char *reason = bounded(why);
 
-		end_cancelled(p->b, v, "", reason, REASON_NONE, false);
+		held_end_cancelled(p->b, v, "", reason, REASON_NONE, false);
 		free(reason);
 	}
 	return 0;
@@ -637,7 +634,7 @@ held_on_consume(struct broker_proxy *p, struct slice body)
 	if (use == HOLD_USE_OK) {
 		p->b->waiting--;
 		held_batch_saved(p->b);
-		event_hold(&e, EVENT_APPROVAL_CONSUMED, v->h, "consumed");
+		held_event(&e, EVENT_APPROVAL_CONSUMED, v->h, "consumed");
 		jsonw_str(&e.w, "by", v->h->by);
 		jsonw_bool(&e.w, "edited", v->h->edited != NULL);
 		jsonw_object_end(&e.w);
@@ -689,7 +686,7 @@ held_on_cancel_call(struct broker_proxy *p, struct slice body)
 
 		if (waits(v) && slice_is(session, v->h->session) &&
 		    slice_is(rpc_id, v->h->rpc_id))
-			end_cancelled(b, v, "", "cancelled by the agent",
+			held_end_cancelled(b, v, "", "cancelled by the agent",
 			    REASON_NONE, true);
 	}
 	for (size_t i = 0; i < BROKER_PROXIES; i++) {
@@ -706,324 +703,19 @@ held_on_cancel_call(struct broker_proxy *p, struct slice body)
 	return 0;
 }
 
-/* -- operators -- */
-
-static void
-write_hold(struct jsonw *w, const struct hold *h)
+/* An edit is bound to the digest that the call has with these arguments. */
+int
+held_edit(struct broker *b, struct hold *h, const char *by,
+    const char *reason, const char *arguments)
 {
-	char id[HOLD_ID_LEN], call[UUID_TEXT_LEN], digest[65];
-
-	hold_id_format(h->id, id);
-	uuid_format(h->call, call);
-	hex_encode(h->digest, HOLD_DIGEST, digest);
-	jsonw_str(w, "id", id);
-	jsonw_str(w, "state", hold_state_name(h->state));
-	jsonw_str(w, "call", call);
-	jsonw_str(w, "session", h->session);
-	jsonw_str(w, "user", h->user);
-	jsonw_str(w, "agent", h->agent);
-	jsonw_str(w, "connector", h->connector);
-	jsonw_str(w, "tool", h->tool);
-	jsonw_str(w, "digest", digest);
-	jsonw_str(w, "by", h->by);
-	jsonw_str(w, "reason", h->reason);
-	op_time(w, "created", h->created);
-	op_time(w, "expires", h->expires);
-	op_time(w, "decided", h->decided);
-	op_time(w, "consumed", h->consumed);
-	op_time(w, "ended", h->ended);
-}
-
-/* One member of the card that a list shows. */
-static void
-copy_member(struct jsonw *w, const struct json_doc *d, const char *key)
-{
-	uint32_t n = json_member(d, 0, key);
-
-	if (n != JSON_NONE && json_raw(d, n).n <= 4096)
-		jsonw_raw(w, key, json_raw(d, n));
-}
-
-static int
-ls_hold(void *ctx, const struct hold *h)
-{
-	struct jsonw *w = ctx;
-	struct json_doc d;
-
-	json_init(&d);
-	jsonw_object(w, NULL);
-	write_hold(w, h);
-	if (json_index(&d, slice_str(h->card), NULL) == JSON_OK) {
-		copy_member(w, &d, "class");
-		copy_member(w, &d, "flags");
-		copy_member(w, &d, "trust");
-	}
-	jsonw_object_end(w);
-	json_free(&d);
-	return 0;
-}
-
-void
-op_approval_ls(struct broker_op *op)
-{
-	bool all = op->req.num[OPREQ_ALL] != 0;
-
-	op_ok(op);
-	jsonw_array(&op->w, "approvals");
-	if (state_hold_each(op->b->st, all ? ~0u : 1u << HOLD_PENDING,
-	    all ? 200 : BROKER_HELD_MAX, ls_hold, &op->w) != 0) {
-		op_fail(op, "failed", "state.db could not be read");
-		return;
-	}
-	jsonw_array_end(&op->w);
-	op_end(op);
-}
-
-static int
-pending_name(void *ctx, const struct hold *h)
-{
-	char id[HOLD_ID_LEN];
-
-	hold_id_format(h->id, id);
-	broker_names_add(ctx, slice_str(id));
-	return 0;
-}
-
-/* NULL, and the op ended: there is none such. *owned* */
-static struct hold *
-op_hold(struct broker_op *op)
-{
-	const char *text = op_text(op, OPREQ_ID);
-	struct broker_names known = { 0 };
-	struct hold *h = NULL;
-	int64_t id;
-
-	if (hold_id_parse(slice_str(text), &id) &&
-	    (h = state_hold_get(op->b->st, id)) != NULL)
-		return h;
-	(void)state_hold_each(op->b->st, 1u << HOLD_PENDING, 100,
-	    pending_name, &known);
-	op_fail_unknown(op, "approval", text, &known);
-	broker_names_free(&known);
-	return NULL;
-}
-
-void
-op_approval_show(struct broker_op *op)
-{
-	struct hold *h = op_hold(op);
-
-	if (h == NULL)
-		return;
-	op_ok(op);
-	jsonw_object(&op->w, "approval");
-	write_hold(&op->w, h);
-	jsonw_raw(&op->w, "card", slice_str(h->card));
-	if (h->edited != NULL)
-		jsonw_raw(&op->w, "edited", slice_str(h->edited));
-	jsonw_object_end(&op->w);
-	op_end(op);
-	hold_free(h);
-}
-
-/* What may be decided, or NULL and the op ended. */
-static struct broker_held *
-op_decidable(struct broker_op *op, enum hold_event event)
-{
-	struct broker_held *v;
-	enum hold_state to;
-	struct hold *h = op_hold(op);
-	char id[HOLD_ID_LEN];
-
-	if (h == NULL)
-		return NULL;
-	hold_id_format(h->id, id);
-	v = held_by_id(op->b, h->id);
-	if (v == NULL || !hold_next(h->state, event, &to)) {
-		op_fail(op, "conflict", "%s is %s%s%s%s%s", id,
-		    hold_state_name(h->state),
-		    h->by != NULL && h->by[0] != '\0' ? " by " : "",
-		    h->by != NULL ? h->by : "",
-		    h->reason != NULL && h->reason[0] != '\0' ? ": " : "",
-		    h->reason != NULL ? h->reason : "");
-		v = NULL;
-	} else if (v->deciding) {
-		op_fail(op, "conflict", "%s is just being decided", id);
-		v = NULL;
-	}
-	hold_free(h);
-	return v;
-}
-
-/* A yes needs another person than the one who asked. */
-static bool
-self_approval(struct broker_op *op, const struct hold *h)
-{
-	const char *as = op->req.text[OPREQ_AS];
-
-	if (strcmp(op->peer, h->user) != 0 &&
-	    (as == NULL || strcmp(as, h->user) != 0))
-		return false;
-	op_fail(op, "refused", "A-%lld was asked for by %s: nobody approves"
-	    " the own agent's call; another person must", (long long)h->id,
-	    h->user);
-	return true;
-}
-
-static bool
-digest_stale(struct broker_op *op, const struct hold *h)
-{
-	const char *seen = op->req.text[OPREQ_DIGEST];
-	char now[65];
-
-	hex_encode(h->digest, HOLD_DIGEST, now);
-	if (seen == NULL || (strlen(seen) >= 8 &&
-	    slice_starts(slice_str(now), seen)))
-		return false;
-	op_fail(op, "conflict", "A-%lld is not what you saw: its digest is"
-	    " %.16s..., yours %.16s; look at it again", (long long)h->id, now,
-	    seen);
-	return true;
-}
-
-static void
-decided_event(struct broker_op *op, struct broker_event *e,
-    const struct hold *h, const char *verdict)
-{
-	event_hold(e, EVENT_APPROVAL_DECIDED, h, verdict);
-	jsonw_str(&e->w, "by", op->by);
-	jsonw_str(&e->w, "reason", op_text(op, OPREQ_REASON));
-	jsonw_bool(&e->w, "edited", op->req.text[OPREQ_ARGUMENTS] != NULL);
-	jsonw_object_end(&e->w);
-	if (op->req.text[OPREQ_ARGUMENTS] != NULL)
-		jsonw_raw(&e->w, "arguments",
-		    slice_str(op->req.text[OPREQ_ARGUMENTS]));
-}
-
-static void
-reply_decided(struct broker_op *op, const struct hold *h)
-{
-	op_ok(op);
-	jsonw_object(&op->w, "approval");
-	write_hold(&op->w, h);
-	jsonw_object_end(&op->w);
-	op_end(op);
-}
-
-static int
-store_edit(struct broker_op *op, struct hold *h)
-{
-	const char *args = op->req.text[OPREQ_ARGUMENTS];
 	uint8_t digest[HOLD_DIGEST];
 	struct card card;
 	int r = -1;
 
 	if (card_parse(&card, slice_str(h->card)) == 0) {
-		card_digest(&card, h, slice_str(args), digest);
-		r = hold_edit(op->b->st, h, op->by,
-		    op_text(op, OPREQ_REASON), args, digest);
+		card_digest(&card, h, slice_str(arguments), digest);
+		r = hold_edit(b->st, h, by, reason, arguments, digest);
 	}
 	card_free(&card);
 	return r;
-}
-
-/* The yes is in the ledger: now it is stored, then it is said. */
-static void
-yes_recorded(struct broker_op *op)
-{
-	struct broker *b = op->b;
-	struct broker_held *v = held_find(b, op->call);
-	const char *args = op->req.text[OPREQ_ARGUMENTS];
-	int r;
-
-	if (v == NULL) {
-		op_fail(op, "conflict", "%s ended while the decision was"
-		    " being recorded", op_text(op, OPREQ_ID));
-		return;
-	}
-	v->deciding = false;
-	if (!op->committed) {
-		op_fail(op, "unavailable", "the ledger does not record: %s"
-		    " is still pending", op_text(op, OPREQ_ID));
-		return;
-	}
-	if (args != NULL)
-		r = store_edit(op, v->h);
-	else
-		r = hold_approve(b->st, v->h, op->by,
-		    op_text(op, OPREQ_REASON));
-	if (r == HOLD_NO) {
-		op_fail(op, "conflict", "%s is %s", op_text(op, OPREQ_ID),
-		    hold_state_name(v->h->state));
-		return;
-	}
-	if (r != 0 || broker_commit(b) != 0) {
-		/* Memory says yes, the disk does not: no. */
-		if ((v = held_find(b, op->call)) != NULL)
-			end_cancelled(b, v, op->by, "state.db failed",
-			    REASON_BROKER, true);
-		op_fail(op, "failed", "state.db could not store the decision:"
-		    " the call is refused");
-		return;
-	}
-	send_standing(b, v);
-	reply_decided(op, v->h);
-}
-
-static void
-say_yes(struct broker_op *op, enum hold_event event, const char *verdict)
-{
-	struct broker_held *v = op_decidable(op, event);
-	struct broker_event e;
-
-	if (v == NULL || self_approval(op, v->h) || digest_stale(op, v->h))
-		return;
-	if (v->h->expires <= clock_wall_ms()) {
-		op_fail(op, "conflict", "%s has expired",
-		    op_text(op, OPREQ_ID));
-		return;
-	}
-	op->call = v->h->call;
-	v->deciding = true;
-	decided_event(op, &e, v->h, verdict);
-	op_record(op, &e, yes_recorded);
-}
-
-void
-op_approval_approve(struct broker_op *op)
-{
-	say_yes(op, HOLD_E_APPROVE, "approved");
-}
-
-void
-op_approval_edit(struct broker_op *op)
-{
-	say_yes(op, HOLD_E_EDIT, "edited");
-}
-
-/* A no acts at once; it also takes back a yes that was not used yet. */
-void
-op_approval_deny(struct broker_op *op)
-{
-	struct broker_held *v = op_decidable(op, HOLD_E_DENY);
-	struct broker *b = op->b;
-	struct broker_event e;
-	bool stored;
-
-	if (v == NULL)
-		return;
-	stored = hold_deny(b->st, v->h, op->by,
-	    op_text(op, OPREQ_REASON)) == 0;
-	send_verdict(b, v->owner, &v->h->call, VERDICT_DENY, v->h->id, op->by,
-	    op_text(op, OPREQ_REASON), "");
-	decided_event(op, &e, v->h, "denied");
-	op_note(op, &e);
-	v->unsaved = false;	/* it has its verdict */
-	stored = broker_commit(b) == 0 && stored;
-	if (stored)
-		reply_decided(op, v->h);
-	else
-		op_fail(op, "failed", "the call is refused, but state.db"
-		    " could not store it");
-	held_remove(b, v, true);
 }

@@ -3,9 +3,11 @@
  *
  *   broker.c           the role, channels of proxies, events, names
  *   broker_op.c        operators: connections, requests, replies
- *   broker_registry.c  sessions, tools, connectors, status
+ *   broker_session.c   sessions and their tokens
+ *   broker_registry.c  tools, connectors, status
  *   broker_floor.c     floors of classes
- *   broker_hold.c      held calls and their approvals
+ *   broker_hold.c      held calls, on the side of the proxies
+ *   broker_approval.c  and on the side of the people
  *   broker_kill.c      the kill switch
  *
  * Order of effects. Loosening (a token, a yes, a revive): the event is
@@ -29,6 +31,7 @@
 #include "map.h"
 #include "opreq.h"
 #include "pack.h"
+#include "reason.h"
 #include "role.h"
 #include "state.h"
 #include "target.h"
@@ -37,9 +40,11 @@
 #define BROKER_OPERATORS 64
 #define BROKER_HELD_MAX 1000		/* calls waiting, in all */
 #define BROKER_HELD_SESSION_MAX 50	/* of one session */
-#define BROKER_KILL_WAIT_MS 2000
 #define BROKER_ORPHAN_MS 10000		/* after a restart, for proxies to come */
+#ifndef BROKER_TICK_MS			/* tests do not wait so long */
 #define BROKER_TICK_MS 1000
+#define BROKER_KILL_WAIT_MS 2000
+#endif
 
 struct broker;
 
@@ -182,13 +187,20 @@ void op_time(struct jsonw *w, const char *key, int64_t wall_ms);
 /* -- broker_registry.c -- */
 void registry_sync(struct broker_proxy *p);
 int registry_tool_seen(struct broker *b, struct slice body);
-void registry_tick(struct broker *b, int64_t now);
+/* only NULL: to all that are synced. */
+void registry_each_proxy(struct broker *b, struct broker_proxy *only,
+    void (*fn)(struct broker_proxy *p, const void *what), const void *what);
 void registry_send_tool(struct broker *b, struct broker_proxy *only,
     const struct state_tool *t);
 void registry_send_connector(struct broker *b, struct broker_proxy *only,
     const char *name, int state);
-op_fn op_session_open, op_session_ls, op_session_close, op_tool_ls,
-    op_tool_classify, op_connector_ls, op_connector_state, op_status;
+op_fn op_tool_ls, op_tool_classify, op_connector_ls, op_connector_state,
+    op_status;
+
+/* -- broker_session.c -- */
+int session_sync(struct broker_proxy *p) MUST_USE;
+void session_tick(struct broker *b, int64_t now);
+op_fn op_session_open, op_session_ls, op_session_close;
 
 /* -- broker_floor.c -- */
 /* enum conf_class, whose order is from strict to mild. */
@@ -210,6 +222,28 @@ void held_tick(struct broker *b, int64_t now);
 /* Ends what waits and is covered; how many. */
 unsigned held_cancel_target(struct broker *b, const struct target *t,
     const char *by, const char *reason);
+/* For broker_approval.c. NULL: not held (any more). */
+struct broker_held *held_by_id(struct broker *b, int64_t id);
+struct broker_held *held_find(struct broker *b, struct uuid call);
+enum { VERDICT_DENY, VERDICT_APPROVE, VERDICT_EDIT };
+void held_send_verdict(struct broker *b, int proxy, const struct uuid *call,
+    unsigned verdict, int64_t id, const char *by, const char *reason,
+    const char *arguments);
+/* The yes that stands in state.db, to whoever waits for it. */
+void held_send_standing(struct broker *b, const struct broker_held *v);
+/* Begins an event and leaves its "approval" object open. */
+void held_event(struct broker_event *e, enum event_type t,
+    const struct hold *h, const char *verdict);
+/* v is gone afterwards. tell: the owner gets a no. */
+void held_end_cancelled(struct broker *b, struct broker_held *v,
+    const char *by, const char *reason, enum reason word, bool tell);
+/* counted: it still is one of b->waiting. Frees v. */
+void held_remove(struct broker *b, struct broker_held *v, bool counted);
+/* As hold_edit(). */
+int held_edit(struct broker *b, struct hold *h, const char *by,
+    const char *reason, const char *arguments) MUST_USE;
+
+/* -- broker_approval.c -- */
 op_fn op_approval_ls, op_approval_show, op_approval_approve,
     op_approval_deny, op_approval_edit;
 

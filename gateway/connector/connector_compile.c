@@ -409,7 +409,8 @@ read_connector(const struct conf *conf, const struct yaml_doc *d,
 	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
 		*optional[i] = base_strdup("");
 	memcpy(c->matrix, conf->matrix, sizeof(c->matrix));
-	if (yaml_check_keys(d, root, keys, ARRAY_LEN(keys), err) != 0 ||
+	if (conf_refuse_secrets(d, err) != 0 ||
+	    yaml_check_keys(d, root, keys, ARRAY_LEN(keys), err) != 0 ||
 	    read_texts(d, root, c, err) != 0 ||
 	    read_url(d, root, c, err) != 0 ||
 	    read_lists(d, root, c, err) != 0 ||

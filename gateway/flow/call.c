@@ -388,6 +388,8 @@ classify_mcp(struct exchange *ex)
 	a->operation = ex->msg.kind == MCP_RESPONSE ? ACTION_PROTOCOL :
 	    ex->msg.operation;
 	a->tool = ex->msg.tool;
+	if (ex->msg.cancel_id.n > 0)
+		svc_cancel(ex);
 	if (ex->msg.arguments != JSON_NONE)
 		a->arguments = json_raw(&ex->doc, ex->msg.arguments);
 	return STEP_DONE;

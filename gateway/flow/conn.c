@@ -31,6 +31,8 @@ conn_free(struct conn *c)
 	c->closed = true;
 	list_remove(&c->link);
 	f->nconns--;
+	if (f->full)
+		conn_accept_again(f, true);
 	svc_leaf_forget(f, c);
 	loop_soon_cancel(f->loop, c);
 	loop_at_end_cancel(f->loop, c);
@@ -447,11 +449,26 @@ on_conn_event(void *ctx, unsigned events)
 }
 
 void
+conn_accept_again(struct flow *f, bool again)
+{
+	f->full = !again;
+	list_each(it, &f->listeners)
+		loop_fd_set(list_entry(it, struct listener, link)->watch,
+		    again ? LOOP_READ : 0);
+}
+
+void
 conn_accept(struct listener *l)
 {
 	struct flow *f = l->f;
 
 	for (int i = 0; i < 64; i++) {
+		if (f->nconns >= (size_t)f->view->conf->limits.streams) {
+			log_warn("%zu connections: no more are accepted until "
+			    "one ends (limits.streams)", f->nconns);
+			conn_accept_again(f, false);
+			return;
+		}
 		struct sockaddr_storage ss;
 		socklen_t n = sizeof(ss);
 		struct addr a;

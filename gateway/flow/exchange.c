@@ -345,6 +345,30 @@ drained(struct exchange *ex)
 	return true;
 }
 
+/* The broker forgets a used approval once its call's outcome is recorded;
+ * what it does not hear of it shows as ambiguous after a restart. */
+static void
+tell_hold_done(struct exchange *ex)
+{
+	struct buf *b;
+
+	if (!ex->consumed || ex->f->broker == NULL ||
+	    (b = chan_begin(ex->f->broker, MSG_HOLD_DONE)) == NULL)
+		return;
+	pack_bytes(b, ex->call.b, 16);
+	chan_end(ex->f->broker);
+}
+
+static void
+finish_record(struct exchange *ex, const char *status)
+{
+	if (!ex->is_call || !ex->recorded || ex->outcome_done)
+		return;
+	ex->outcome_done = true;
+	record_outcome(ex, ex->end_status != NULL ? ex->end_status : status);
+	tell_hold_done(ex);
+}
+
 void
 exchange_end(struct exchange *ex, const char *status)
 {
@@ -354,11 +378,7 @@ exchange_end(struct exchange *ex, const char *status)
 	if (ex->over)
 		return;
 	ex->over = true;
-	if (ex->is_call && ex->recorded && !ex->outcome_done) {
-		ex->outcome_done = true;
-		record_outcome(ex, ex->end_status != NULL ? ex->end_status :
-		    status);
-	}
+	finish_record(ex, status);
 	keep = ex->delivered && ex->keep_alive && drained(ex);
 	if (!ex->delivered) {
 		exchange_free(ex);
@@ -409,6 +429,7 @@ exchange_cut(struct exchange *ex, const char *target)
 	const char *why = map_get(&ex->f->kills, slice_str(target));
 
 	ex->reason = REASON_KILLED;
+	ex->verdict.by = "kill";
 	ex->detail = arena_printf(ex->a, "(%s%s%s)", target,
 	    why == NULL ? "" : ": ", why == NULL ? "" : why);
 	if (ex->detail == NULL)
@@ -427,10 +448,7 @@ exchange_cut(struct exchange *ex, const char *target)
 		exchange_answer_refusal(ex);
 		return;
 	}
-	if (ex->recorded && !ex->outcome_done) {
-		ex->outcome_done = true;
-		record_outcome(ex, "cut");
-	}
+	finish_record(ex, "cut");
 	ex->over = true;
 	struct conn *c = ex->c;
 

@@ -102,7 +102,7 @@ struct flow {
 	struct list conns, exchanges;
 	struct list listeners;
 	size_t nconns;
-	bool stopping;
+	bool stopping, full;
 };
 
 struct listener {
@@ -138,6 +138,8 @@ struct conn {
 };
 
 void conn_accept(struct listener *l);
+/* At limits.streams connections a proxy stops accepting until one ends. */
+void conn_accept_again(struct flow *f, bool again);
 /* Something was put into c->out, or room was made in c->in. */
 void conn_kick(struct conn *c);
 /* After what is in c->out has left: close. */
@@ -323,6 +325,8 @@ const struct tool_state *svc_tool(struct flow *f, const char *connector,
     struct slice tool);
 void svc_tool_seen(struct flow *f, const char *connector, struct slice tool,
     const uint8_t digest[32], struct slice description);
+/* The agent cancelled a request: a held one is cancelled wherever it waits. */
+void svc_cancel(struct exchange *ex);
 /* Asks the broker to use up the approval of ex; resumes the step HOLD. */
 void svc_consume(struct exchange *ex);
 /* NULL: asked for; conn_leaf_ready() follows. */

@@ -679,6 +679,8 @@ on_verdict(struct flow *f, struct unpack *u)
 
 		ex->released = true;
 		finish_hold(ex);
+		if (killed)
+			ex->verdict.by = "kill";
 		exchange_refuse(ex, killed ? REASON_KILLED : expired ?
 		    REASON_APPROVAL_EXPIRED : REASON_APPROVAL_DENIED,
 		    "%.*s", SLICE_FMT(reason));
@@ -741,6 +743,46 @@ on_consumed(struct flow *f, struct unpack *u)
 	return 0;
 }
 
+/* notifications/cancelled named a held call; it may have come in through any
+ * proxy. The approval is void already, the agent's wait ends here. */
+static int
+on_cancel(struct flow *f, struct unpack *u)
+{
+	struct slice session = unpack_slice(u), id = unpack_slice(u);
+
+	if (!unpack_done(u))
+		return -1;
+	list_each(it, &f->exchanges) {
+		struct exchange *ex = list_entry(it, struct exchange, link);
+
+		if (ex->over || ex->step != STEP_HOLD || ex->released ||
+		    !slice_is(session, ex->session->who.session) ||
+		    !slice_eq(id, ex->msg.id))
+			continue;
+		ex->released = true;
+		finish_hold(ex);
+		exchange_refuse(ex, REASON_APPROVAL_DENIED, "%s",
+		    "The agent cancelled it.");
+		ex->end_status = "cancelled";
+		exchange_answer_refusal(ex);
+		break;
+	}
+	return 0;
+}
+
+void
+svc_cancel(struct exchange *ex)
+{
+	struct buf *b;
+
+	if (ex->f->broker == NULL || (b = chan_begin(ex->f->broker,
+	    MSG_CANCEL_CALL)) == NULL)
+		return;
+	pack_str(b, ex->session->who.session);
+	pack_slice(b, ex->msg.cancel_id);
+	chan_end(ex->f->broker);
+}
+
 static void hold_again(struct flow *f);
 
 static int
@@ -775,7 +817,7 @@ on_broker(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 		hold_again(f);
 		return unpack_done(&u) ? 0 : -1;
 	case MSG_CANCEL_CALL:
-		return 0;
+		return on_cancel(f, &u);
 	default:
 		return -1;
 	}

@@ -120,8 +120,10 @@ check_card(struct slice v)
 
 	if (want == 0 || n < want || all_same(d, want))
 		return 0;
-	/* What is behind must not be glued to it. */
-	if (n > want && at[want] - at[want - 1] == 1)
+	/* What is behind must not be glued to it; one separator all through,
+	 * as a table of numbers is no card. */
+	if ((n > want && at[want] - at[want - 1] == 1) ||
+	    (slice_chr(v, ' ') >= 0 && slice_chr(v, '-') >= 0))
 		return 0;
 	return luhn(d, want) ? at[want - 1] : 0;
 }
@@ -510,6 +512,29 @@ is_placeholder(struct slice v)
 	return false;
 }
 
+/* Code that names or fetches a value: get_password(1), certs[0], x.y, None). */
+static bool
+is_code(struct slice v)
+{
+	size_t name = 0, call = 0, end = v.n;
+	bool dot = false, digit = false;
+
+	while (name < v.n && (is_lower(v.p[name]) || is_upper(v.p[name]) ||
+	    v.p[name] == '_' || v.p[name] == '.'))
+		name++;
+	for (; call < v.n && (is_alnum(v.p[call]) || v.p[call] == '_' ||
+	    v.p[call] == '.'); call++) {
+		dot |= v.p[call] == '.';
+		digit |= is_digit(v.p[call]);
+	}
+	if (call > 2 && call < v.n && (v.p[call] == '(' ||
+	    v.p[call] == '[') && (dot || !digit))
+		return true;
+	while (end > 0 && strchr(")]}:", v.p[end - 1]) != NULL)
+		end--;
+	return name >= end;
+}
+
 /*
  * A value assigned to a word such as "password": taken unless it is a
  * placeholder, code that fetches the secret, or plain prose.  Needs two of
@@ -532,10 +557,7 @@ check_assigned(struct slice v)
 		word &= is_lower(c) || is_upper(c) || c == '_' || c == '-' ||
 		    c == '.' || c == '/';
 	}
-	if (word || is_placeholder(v))
-		return 0;
-	/* A call, as in get_password(1). */
-	if (v.p[v.n - 1] == ')' && slice_chr(v, '(') >= 0)
+	if (word || is_placeholder(v) || is_code(v))
 		return 0;
 	return lower + upper + digit + other >= 2 ? v.n : 0;
 }

@@ -16,6 +16,8 @@
 #define WORK_BASE (64u << 10)
 #define WORK_FACTOR 2
 #define STRETCH_MIN 12		/* printable bytes out of a run worth a look */
+#define PAIR_MEMBERS 6		/* of an object that names a value */
+#define PAIR_NAME 80
 #define LINE_MIN 60		/* a run this long may go on in the next line */
 
 /* Base64 of both alphabets: the value, or 255. */
@@ -104,7 +106,7 @@ scratch_room(struct leaves *lv, size_t n)
 		lv->limit = true;
 		return NULL;
 	}
-	if (lv->scratch_cap - lv->len < n) {
+	if (lv->scratch == NULL || lv->scratch_cap - lv->len < n) {
 		size_t cap = lv->scratch_cap == 0 ? SCRATCH_FIRST :
 		    lv->scratch_cap;
 
@@ -363,6 +365,39 @@ member_add(struct leaves *lv, const struct json_doc *d, uint32_t self,
 	seg_end(lv, from);
 }
 
+/*
+ * {"name": "DB_PASSWORD", "value": "x"}, as tools list variables: once more
+ * as "DB_PASSWORD: x".  Both are leaves of their own elsewhere too.
+ */
+static void
+pair_add(struct leaves *lv, const struct json_doc *d, uint32_t self,
+    uint32_t obj)
+{
+	uint32_t name = JSON_NONE, value = JSON_NONE, from = lv->len;
+
+	if (d->nodes[obj].count < 2 || d->nodes[obj].count > PAIR_MEMBERS)
+		return;
+	for (uint32_t i = obj + 1; i < d->nodes[obj].end;
+	    i = d->nodes[i + 1].end) {
+		struct slice key = json_inner(d, i);
+
+		if (d->nodes[i + 1].type != JSON_STRING || key.n > 5)
+			continue;
+		if (slice_is(key, "value") || slice_is(key, "Value"))
+			value = i + 1;
+		else if (slice_is(key, "name") || slice_is(key, "Name") ||
+		    slice_is(key, "key") || slice_is(key, "Key"))
+			name = i + 1;
+	}
+	if (name == JSON_NONE || value == JSON_NONE ||
+	    d->nodes[name].len > PAIR_NAME)
+		return;
+	string_add(lv, d, self, name, LEAF_STRING);
+	scratch_add(lv, ": ", 2);
+	string_add(lv, d, self, value, LEAF_STRING);
+	seg_end(lv, from);
+}
+
 /* Nodes lie in text order, so one pass over the indexes is a walk. Recursion
  * only into strings that hold JSON, LEAF_JSON_DEPTH deep. */
 static void
@@ -389,6 +424,8 @@ walk(struct leaves *lv, const struct json_doc *d, uint32_t self, uint32_t node,
 		} else {
 			if (is_scalar(jn))
 				scalar_add(lv, d, self, i, depth);
+			else if (jn->type == JSON_OBJECT)
+				pair_add(lv, d, self, i);
 			i++;
 		}
 	}
@@ -707,6 +744,8 @@ leaves_text(struct leaves *lv, struct slice text,
 	struct leaf *l;
 
 	leaves_reset(lv, lim);
+	if (text.n == 0)
+		text = SLICE("");
 	if (text.n > lim->bytes) {
 		lv->limit = true;
 		return -1;

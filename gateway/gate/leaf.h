@@ -5,7 +5,7 @@
  * scan sees them; and the way back from there to the bytes of the body.
  *
  * In the scratch a member "password": "x" stands as "password: x", so that
- * a rule for text serves JSON too.  Each segment ends with '\n'.
+ * a rule for text serves JSON too; so does {"name": n, "value": x}.  Each segment ends with '\n'.
  *
  * Leaf 0 is the body itself.  A leaf's parent has a smaller index.
  */

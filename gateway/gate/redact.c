@@ -25,7 +25,7 @@ static const char *const kinds[] = { "secret", "personal" };
 const struct redact_limits redact_limits_default = {
 	.bytes = 64u << 20,
 	.leaves = 1000000,
-	.hits = 20000,
+	.hits = 200000,
 };
 
 /* A stretch of a leaf's text (later of its parent's bytes) to be replaced. */
@@ -127,9 +127,8 @@ on_hit(void *ctx, struct pm_hit *h)
 }
 
 static bool
-on_literal(void *ctx, const struct literal_hit *h)
+literal_hit_add(struct redact *r, const struct literal_hit *h, uint32_t rule)
 {
-	struct redact *r = ctx;
 	uint32_t start = h->start, end = h->end;
 
 	if (h->encoded) {
@@ -140,7 +139,20 @@ on_literal(void *ctx, const struct literal_hit *h)
 			return true;
 		leaves_run_around(&r->leaves, leaf, &start, &end);
 	}
-	return hit_add(r, start, end, h->tag);
+	return hit_add(r, start, end, rule);
+}
+
+static bool
+on_mirror(void *ctx, const struct literal_hit *h)
+{
+	return literal_hit_add(ctx, h, h->tag);
+}
+
+/* The caller's tags are not ours. */
+static bool
+on_literal(void *ctx, const struct literal_hit *h)
+{
+	return literal_hit_add(ctx, h, LITERAL_RULE);
 }
 
 /* Copies of values that only their context gave away. */
@@ -159,7 +171,7 @@ mirrors_find(struct redact *r)
 			rc = literals_add(r->mirrors, v, h->rule);
 	}
 	if (rc == 0 && !literals_empty(r->mirrors))
-		rc = literals_scan(r->mirrors, s, on_literal, r);
+		rc = literals_scan(r->mirrors, s, on_mirror, r);
 	literals_reset(r->mirrors);
 	return rc;
 }
@@ -181,12 +193,13 @@ find(struct redact *r, const struct redact_options *opt)
 
 /* Spans ------------------------------------------------------------------- */
 
-/* Secrets come before personal data, then the pack's order. */
+/* The call's credentials come first, then secrets before personal data, then
+ * the pack's order. */
 static bool
 rule_before(const struct redact *r, uint32_t a, uint32_t b)
 {
 	if (a == b || a == LITERAL_RULE || b == LITERAL_RULE)
-		return b == LITERAL_RULE;
+		return a != b && a == LITERAL_RULE;
 	uint32_t ka = rulepack_rule(r->pack, a)->kind;
 	uint32_t kb = rulepack_rule(r->pack, b)->kind;
 
@@ -400,11 +413,12 @@ splice(struct redact *r, struct slice text, uint32_t n, struct buf *out)
 	return out->full ? -1 : 0;
 }
 
-/* Drops what was appended behind `before` bytes. */
+/* Drops what was appended behind `before` bytes, and the refusal. */
 static void
 out_cut(struct buf *out, size_t before)
 {
 	out->len = before;
+	out->full = false;
 }
 
 /*

@@ -41,7 +41,7 @@ struct redact_limits {
 	uint32_t hits;		/* values replaced */
 };
 
-/* 64 MiB, 1,000,000 leaves, 20,000 hits. */
+/* 64 MiB, 1,000,000 leaves, 200,000 hits. */
 extern const struct redact_limits redact_limits_default;
 
 struct redact_options {

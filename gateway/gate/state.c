@@ -324,6 +324,7 @@ static int
 check_schema(struct state *st, struct err *err)
 {
 	char word[128] = "";
+	uint64_t version;
 
 	if (sqlite3_exec(st->db, "PRAGMA quick_check(1)", get_text, word,
 	    NULL) != SQLITE_OK || strcmp(word, "ok") != 0) {
@@ -345,7 +346,8 @@ check_schema(struct state *st, struct err *err)
 		}
 		return 0;
 	}
-	if (atoi(word) != SCHEMA_VERSION) {
+	if (!slice_to_u64(slice_str(word), &version) ||
+	    version != SCHEMA_VERSION) {
 		err_set(err, "state.db has version %s, this program knows %d",
 		    word, SCHEMA_VERSION);
 		return -1;

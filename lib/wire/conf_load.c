@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <sys/stat.h>
 
 #include "conf.h"
@@ -257,8 +258,15 @@ static int
 read_proxies(struct reader *r, const struct yaml_node *v)
 {
 	(void)v;
-	return yaml_get_int(r->d, r->root, "proxies", 0, 64, &r->c->proxies,
-	    r->err);
+	if (yaml_get_int(r->d, r->root, "proxies", 0, 64, &r->c->proxies,
+	    r->err) != 0)
+		return -1;
+	if (r->c->proxies == 0) {	/* one a core */
+		long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+		r->c->proxies = n < 1 ? 1 : n > 64 ? 64 : n;
+	}
+	return 0;
 }
 
 static int

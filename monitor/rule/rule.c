@@ -81,9 +81,10 @@ fields_free(struct rule_fields *fs)
 		return;
 	for (uint32_t i = 0; i < fs->n; i++)
 		free(fs->f[i].name);
+	for (uint32_t i = 0; fs->table != NULL && i <= fs->mask; i++)
+		free(fs->table[i].key);
+	free(fs->table);
 	free(fs->f);
-	map_free(&fs->heads);
-	map_free(&fs->names);
 	free(fs);
 }
 

@@ -5,7 +5,7 @@
  * segment of every field any rule names; a field's values are resolved,
  * decoded and folded at most once an event, when the first rule asks.
  *
- * A value with 32 bytes or more gets a bitmap of its 4-grams, so that a
+ * A value with 8 bytes or more gets a bitmap of its 4-grams, so that a
  * pattern that is not contained usually costs two bit tests.
  */
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "rule_ir.h"
 
 #define ARENA_MAX (64u << 20)
-#define BITMAP_FROM 32		/* bytes of a value */
+#define BITMAP_FROM 8		/* bytes of a value */
 #define MATCH_LIMIT 200000	/* PCRE2 steps a value */
 #define DEPTH_LIMIT 2000
 #define HEAP_LIMIT_KIB 4096
@@ -49,7 +49,8 @@ struct rule_event {
 	int64_t time;
 	uint32_t *heads;	/* node of each first segment */
 	struct resolved *fields;	/* one a field, and one for keywords */
-	uint32_t nheads, nfields;
+	uint32_t nheads, nfields, nmemos;
+	uint64_t *memo;		/* of shared items: epoch * 4 + truth */
 	struct step *queue;
 	uint32_t nqueue;
 	pcre2_match_data *match;
@@ -83,6 +84,7 @@ rule_event_free(struct rule_event *ev)
 	pcre2_match_context_free(ev->limits);
 	free(ev->heads);
 	free(ev->fields);
+	free(ev->memo);
 	free(ev->queue);
 	free(ev);
 }
@@ -99,6 +101,11 @@ make_room(struct rule_event *ev, const struct rule_set *set)
 		free(ev->fields);
 		ev->fields = base_calloc(fs->n + 1, sizeof(*ev->fields));
 		ev->nfields = fs->n + 1;
+	}
+	if (fs->nmemos > ev->nmemos) {
+		free(ev->memo);
+		ev->memo = base_calloc(fs->nmemos, sizeof(*ev->memo));
+		ev->nmemos = fs->nmemos;
 	}
 	if (fs->nheads > ev->nheads)
 		ev->nheads = fs->nheads;
@@ -135,11 +142,16 @@ find_heads(struct rule_event *ev)
 		ev->heads[i] = JSON_NONE;
 	while (key != JSON_NONE) {
 		uint32_t val = json_next(&ev->doc, 0, key);
-		uintptr_t h = (uintptr_t)map_get(&fs->heads,
-		    node_text(ev, key));
+		struct slice name = node_text(ev, key);
+		uint32_t h = rule_head_hash(name) & fs->mask;
 
-		if (h != 0)
-			ev->heads[h - 1] = val;
+		for (; fs->table[h].key != NULL; h = (h + 1) & fs->mask) {
+			if (fs->table[h].len == name.n && memcmp(
+			    fs->table[h].key, name.p, name.n) == 0) {
+				ev->heads[fs->table[h].number] = val;
+				break;
+			}
+		}
 		key = json_next(&ev->doc, 0, val);
 	}
 }
@@ -541,8 +553,33 @@ truth_or(enum rule_truth a, enum rule_truth b)
 	return truth_not(truth_and(truth_not(a), truth_not(b)));
 }
 
+/* The usual case: one value that has a text, any of the patterns. */
 static enum rule_truth
-match_item(struct rule_event *ev, const struct rule_body *d,
+match_any(struct rule_event *ev, const struct rule_pat *p,
+    const struct rule_pat *end, struct resolved *r)
+{
+	struct value *v = &r->v[0];
+	struct slice t = value_text(ev, v);
+	enum rule_truth best = RULE_NO, m;
+
+	for (; p < end && best != RULE_YES; p++) {
+		if (p->op == RULE_OP_EQ) {
+			m = text_eq(p, t) ? RULE_YES : RULE_NO;
+		} else if (p->op == RULE_OP_CONTAINS) {
+			if (t.n < p->len || (v->have_fold && !grams_in(v, p)))
+				continue;
+			m = match_contains(ev, p, v);
+		} else {
+			m = match_pat(ev, p, r);
+		}
+		if (m != RULE_NO)
+			best = m;
+	}
+	return best;
+}
+
+static enum rule_truth
+match_item_now(struct rule_event *ev, const struct rule_body *d,
     const struct rule_item *it)
 {
 	enum rule_truth stop = it->all ? RULE_NO : RULE_YES, t;
@@ -551,12 +588,32 @@ match_item(struct rule_event *ev, const struct rule_body *d,
 	t = it->all ? RULE_YES : RULE_NO;
 	if (arena_failed(ev->mem))
 		return RULE_MAYBE;
+	if (r->n == 1 && !it->all && value_text(ev, &r->v[0]).p != NULL) {
+		t = match_any(ev, &d->pats[it->pat], &d->pats[it->pat +
+		    it->npats], r);
+		return it->neq ? truth_not(t) : t;
+	}
 	for (uint32_t i = 0; i < it->npats && t != stop; i++) {
 		enum rule_truth m = match_pat(ev, &d->pats[it->pat + i], r);
 
 		t = it->all ? truth_and(t, m) : truth_or(t, m);
 	}
 	return it->neq ? truth_not(t) : t;
+}
+
+static inline enum rule_truth
+match_item(struct rule_event *ev, const struct rule_body *d,
+    const struct rule_item *it)
+{
+	enum rule_truth t;
+
+	if (it->memo == RULE_NO_MEMO)
+		return match_item_now(ev, d, it);
+	if (ev->memo[it->memo] >> 2 == ev->epoch)
+		return (enum rule_truth)(ev->memo[it->memo] & 3);
+	t = match_item_now(ev, d, it);
+	ev->memo[it->memo] = ev->epoch << 2 | (uint64_t)t;
+	return t;
 }
 
 static enum rule_truth

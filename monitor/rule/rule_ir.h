@@ -17,6 +17,7 @@
 #define RULE_STACK 64		/* depth of a condition */
 #define RULE_CONDS_MAX 20000	/* steps of one */
 #define RULE_ANY_FIELD UINT32_MAX	/* keywords */
+#define RULE_NO_MEMO UINT32_MAX
 /* Inside a pattern text: no byte of valid UTF-8. */
 #define RULE_ONE ((char)0xfe)	/* ? */
 #define RULE_RUN ((char)0xff)	/* * */
@@ -30,19 +31,19 @@ enum rule_op {			/* in the order of cost */
 	RULE_OP_CONTAINS, RULE_OP_GLOB, RULE_OP_RE, RULE_OPS
 };
 
-struct rule_pat {
+struct rule_pat {		/* one cache line; what decides most, first */
 	uint8_t op;
 	bool cased;
-	char *text;		/* folded unless cased; with RULE_ONE/RUN */
+	uint8_t ngrams;		/* CONTAINS, GLOB: how many of gram; linked */
+	uint8_t bits;		/* CIDR */
 	uint32_t len;
+	char *text;		/* folded unless cased; with RULE_ONE/RUN */
+	uint32_t gram[2];	/* hashes of two 4-grams; linked */
 	double num;		/* NUMBER, LT..GTE; EXISTS: 1 or 0 */
+	pcre2_code *re;		/* linked */
 	uint32_t re_options;
-	uint8_t addr[16], bits;	/* CIDR: v4 as v4-mapped v6 */
-	/* made by linking */
-	uint32_t field;		/* FIELD */
-	uint32_t gram[2];	/* CONTAINS, GLOB: hashes of two 4-grams */
-	uint8_t ngrams;
-	pcre2_code *re;
+	uint32_t field;		/* FIELD; linked */
+	uint8_t addr[16];	/* CIDR: v4 as v4-mapped v6 */
 };
 
 struct rule_item {
@@ -50,6 +51,8 @@ struct rule_item {
 	uint32_t field;		/* after linking */
 	bool all, neq;
 	uint32_t pat, npats;
+	uint32_t memo;		/* after linking: equal items share an answer an
+				 * event; RULE_NO_MEMO: it has no equal */
 };
 
 struct rule_group {
@@ -94,10 +97,34 @@ struct rule_field {
 struct rule_fields {
 	struct rule_field *f;
 	uint32_t n;
-	struct map heads;	/* key -> 1 + number, as a pointer */
+	struct map heads;	/* key -> 1 + number, while linking */
 	uint32_t nheads;
 	struct map names;	/* field name -> 1 + number, while linking */
+	struct rule_head {	/* heads again, as the evaluator looks them up */
+		char *key;
+		uint32_t len, number;
+	} *table;
+	uint32_t mask;		/* of the table: a power of two less one */
+	struct map items;	/* packed item -> struct rule_item, likewise */
+	uint32_t nmemos;
 };
+
+/* Only our rules' names are in the table, so nobody can make it slow. */
+static inline uint32_t
+rule_head_hash(struct slice s)
+{
+	uint64_t a = 0;
+
+	if (s.n >= 8)
+		memcpy(&a, s.p, 8);
+	else
+		for (size_t i = 0; i < s.n; i++)
+			a = a << 8 | (unsigned char)s.p[i];
+	a = (a ^ s.n * 0x9e3779b97f4a7c15ULL ^ (s.n == 0 ? 0 :
+	    (uint64_t)(unsigned char)s.p[s.n - 1] << 56)) *
+	    0xff51afd7ed558ccdULL;
+	return (uint32_t)(a >> 32);
+}
 
 /* Grows an array by one zeroed element and gives that element. */
 #define RULE_PUSH(arr, n)                                                  \

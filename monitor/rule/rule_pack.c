@@ -22,31 +22,39 @@ pack_names(struct buf *b, char *const *names, size_t n)
 }
 
 static void
+pack_pat(struct buf *b, const struct rule_pat *p)
+{
+	uint64_t num;
+
+	memcpy(&num, &p->num, sizeof(num));
+	pack_u8(b, p->op);
+	pack_u8(b, p->cased);
+	pack_slice(b, slice_make(p->text, p->len));
+	pack_u64(b, num);
+	pack_u32(b, p->re_options);
+	pack_bytes(b, p->addr, sizeof(p->addr));
+	pack_u8(b, p->bits);
+}
+
+static void
+pack_item(struct buf *b, const struct rule_item *it)
+{
+	pack_u8(b, (uint8_t)(it->all | it->neq << 1 |
+	    (it->name == NULL) << 2));
+	pack_str(b, it->name);
+}
+
+static void
 pack_body(struct buf *b, const struct rule_body *d)
 {
 	pack_u32(b, d->npats);
-	for (uint32_t i = 0; i < d->npats; i++) {
-		const struct rule_pat *p = &d->pats[i];
-		uint64_t num;
-
-		memcpy(&num, &p->num, sizeof(num));
-		pack_u8(b, p->op);
-		pack_u8(b, p->cased);
-		pack_slice(b, slice_make(p->text, p->len));
-		pack_u64(b, num);
-		pack_u32(b, p->re_options);
-		pack_bytes(b, p->addr, sizeof(p->addr));
-		pack_u8(b, p->bits);
-	}
+	for (uint32_t i = 0; i < d->npats; i++)
+		pack_pat(b, &d->pats[i]);
 	pack_u32(b, d->nitems);
 	for (uint32_t i = 0; i < d->nitems; i++) {
-		const struct rule_item *it = &d->items[i];
-
-		pack_u8(b, (uint8_t)(it->all | it->neq << 1 |
-		    (it->name == NULL) << 2));
-		pack_str(b, it->name);
-		pack_u32(b, it->pat);
-		pack_u32(b, it->npats);
+		pack_item(b, &d->items[i]);
+		pack_u32(b, d->items[i].pat);
+		pack_u32(b, d->items[i].npats);
 	}
 	pack_u32(b, d->ngroups);
 	for (uint32_t i = 0; i < d->ngroups; i++) {
@@ -392,15 +400,62 @@ link_grams(struct rule_pat *p)
 	free(fold);
 }
 
+/* Items that ask the same (class: dangerous, ...) are answered once. */
+static void
+link_memo(struct rule_fields *fs, struct rule_body *d, struct rule_item *it)
+{
+	struct rule_item *first;
+	struct buf b;
+
+	it->memo = RULE_NO_MEMO;
+	buf_init(&b, SIZE_MAX / 2);
+	pack_item(&b, it);
+	for (uint32_t i = 0; i < it->npats; i++)
+		pack_pat(&b, &d->pats[it->pat + i]);
+	first = map_get(&fs->items, buf_slice(&b));
+	if (first == NULL) {
+		map_put(&fs->items, buf_slice(&b), it);
+	} else {
+		if (first->memo == RULE_NO_MEMO)
+			first->memo = fs->nmemos++;
+		it->memo = first->memo;
+	}
+	buf_free(&b);
+}
+
+static void
+link_heads(struct rule_fields *fs)
+{
+	struct slice key;
+	size_t at = 0, size = 16;
+	void *v;
+
+	while (size < 3 * (size_t)fs->nheads)
+		size *= 2;
+	fs->table = base_calloc(size, sizeof(*fs->table));
+	fs->mask = (uint32_t)size - 1;
+	while (map_next(&fs->heads, &at, &key, &v)) {
+		uint32_t h = rule_head_hash(key) & fs->mask;
+
+		while (fs->table[h].key != NULL)
+			h = (h + 1) & fs->mask;
+		fs->table[h].key = slice_dup(key);
+		fs->table[h].len = (uint32_t)key.n;
+		fs->table[h].number = (uint32_t)(uintptr_t)v - 1;
+	}
+}
+
 static int
 link_body(struct rule_fields *fs, struct rule_body *d)
 {
 	char why[128];
 	size_t at;
 
-	for (uint32_t i = 0; i < d->nitems; i++)
+	for (uint32_t i = 0; i < d->nitems; i++) {
 		d->items[i].field = d->items[i].name == NULL ? RULE_ANY_FIELD :
 		    field_of(fs, d->items[i].name);
+		link_memo(fs, d, &d->items[i]);
+	}
 	for (uint32_t i = 0; i < d->npats; i++) {
 		struct rule_pat *p = &d->pats[i];
 
@@ -473,6 +528,10 @@ rule_link(struct rule_set *set, struct err *err)
 	for (uint32_t i = 0; i < set->n; i++)
 		bad |= link_refs(&names, set, i);
 	link_types(set);
+	link_heads(set->fields);
+	map_free(&set->fields->heads);
+	map_free(&set->fields->names);
+	map_free(&set->fields->items);
 	map_free(&names);
 	if (bad != 0)
 		err_set(err, "rules do not fit together");

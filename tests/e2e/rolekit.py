@@ -53,7 +53,8 @@ class Chan:
         anc = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                                       array.array("i", [fd]))]
         n = self.sock.sendmsg([frame], anc)
-        self.sock.sendall(frame[n:])
+        if n < len(frame):
+            self.sock.sendall(frame[n:])
 
     def receive(self):
         data, anc, _, _ = self.sock.recvmsg(1 << 16, socket.CMSG_SPACE(64))
@@ -136,6 +137,17 @@ class Role:
 
     def log(self):
         return pathlib.Path(self.log_path).read_text(errors="replace")
+
+    def doing(self):
+        """For the report of a failure: state, system call, CPU so far."""
+        def read(name):
+            try:
+                return pathlib.Path(f"/proc/{self.pid()}/{name}").read_text()
+            except OSError as e:
+                return str(e)
+        stat = read("stat").rsplit(") ", 1)[-1].split()
+        return f"state {stat[:1]}, cpu {stat[11:13]}, wchan " \
+            f"{read('wchan')}, syscall {read('syscall').strip()}"
 
     def channel(self, peer, sock, index=0):
         self.control.send("CHANNEL", bytes([ROLE[peer], index]), sock.fileno())

@@ -162,6 +162,18 @@ main(void)
 	    "\"text\":\"mail jane.doe@example.com, card 4111 1111 1111 1111\""
 	    "}]}}");
 	run("two values", buf_slice(&b), 4000);
+	buf_reset(&b);
+	buf_add_str(&b, "[\"\"");
+	for (unsigned i = 0; b.len < 1000000; i++)
+		buf_addf(&b, ",\"user%u@mail%u.example.com\"", i, next() % 99);
+	buf_add_str(&b, "]");
+	run("1 MB of addresses", buf_slice(&b), 1);
+	buf_reset(&b);
+	buf_add_str(&b, "[\"");
+	for (unsigned i = 0; b.len < 1000000; i++)
+		buf_addf(&b, "%u ", next() % 10000);
+	buf_add_str(&b, "\"]");
+	run("1 MB of numbers", buf_slice(&b), 1);
 	buf_free(&b);
 	redact_free(red);
 	inspect_free(ins);

@@ -4,9 +4,9 @@
  */
 #include <stdio.h>
 
+#include "detect.h"
 #include "parent.h"
 #include "roles.h"
-#include "rule.h"
 #include "tz.h"
 
 static void
@@ -42,7 +42,7 @@ compile(const struct conf *c, struct snap_writer *w, conf_warn_fn *warn,
 
 	snprintf(dir, sizeof(dir), "%s/detection", c->rules_dir);
 	buf_init(&b, 32u << 20);
-	r = rule_compile_dir(dir, &b, warn, ctx, err);
+	r = detect_compile_dir(dir, c->hours.set, &b, warn, ctx, err);
 	if (r == 0)
 		snap_add(w, "rules", buf_slice(&b));
 	buf_free(&b);

@@ -128,7 +128,7 @@ def main():
     ap.add_argument("--skip-units", action="store_true")
     a = ap.parse_args()
     builds = ["release", "asan"] if a.build == "both" else [a.build]
-    if not a.only:
+    if not a.only or a.only == "unit":
         lints()
         for b in builds:
             if not a.skip_units:

@@ -8,6 +8,7 @@
 #define DECODE_MAX 4096		/* longer strings are cut before decoding */
 #define PROCID_MAX 128
 #define MSGID_MAX 32
+#define FIELD "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:"
 #define SD_OPEN "[portreeve@" RFC5424_PEN
 
 enum { ALERT = 1, CRITICAL, ERROR, WARNING, NOTICE, INFO };
@@ -27,6 +28,7 @@ static const uint8_t by_type[EVENT_COUNT] = {
 	[EVENT_CONNECTION_SPLICED] = NOTICE,
 	[EVENT_CONNECTOR_KILLED] = ALERT,
 	[EVENT_CONNECTOR_REVIVED] = NOTICE,
+	[EVENT_CONNECTOR_STATE] = NOTICE,
 	[EVENT_TOOL_SEEN] = NOTICE,
 	[EVENT_TOOL_CLASSIFIED] = NOTICE,
 	[EVENT_CREDENTIAL_SET] = NOTICE,
@@ -74,14 +76,17 @@ rfc5424_severity(struct slice type, struct slice verdict,
 	return by_type[t];
 }
 
-/* A header field: PRINTUSASCII %d33-126, at most max; "-" when empty. */
+/* A header field, at most max; "-" when empty. Of PRINTUSASCII (%d33-126) only
+ * what a host name, a role or a type has: a quote or bracket here would lead
+ * a careless parser astray. */
 static void
 add_field(struct buf *out, struct slice s, size_t max)
 {
 	if (s.n == 0)
 		buf_add_char(out, '-');
 	for (size_t i = 0; i < s.n && i < max; i++)
-		buf_add_char(out, s.p[i] > 32 && s.p[i] < 127 ? s.p[i] : '_');
+		buf_add_char(out, memchr(FIELD, s.p[i], sizeof(FIELD) - 1) ?
+		    s.p[i] : '_');
 }
 
 void

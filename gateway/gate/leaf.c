@@ -106,7 +106,7 @@ scratch_room(struct leaves *lv, size_t n)
 		lv->limit = true;
 		return NULL;
 	}
-	if (lv->scratch_cap - lv->len < n) {
+	if (lv->scratch == NULL || lv->scratch_cap - lv->len < n) {
 		size_t cap = lv->scratch_cap == 0 ? SCRATCH_FIRST :
 		    lv->scratch_cap;
 
@@ -744,6 +744,8 @@ leaves_text(struct leaves *lv, struct slice text,
 	struct leaf *l;
 
 	leaves_reset(lv, lim);
+	if (text.n == 0)
+		text = SLICE("");
 	if (text.n > lim->bytes) {
 		lv->limit = true;
 		return -1;

@@ -407,6 +407,19 @@ dns_reload(struct dns *d, struct slice resolv, struct slice hosts,
 	return r;
 }
 
+/* RFC 6761, 6.3: localhost and every name below it is the loopback, never a
+ * question to a server. */
+static struct dns_host *
+known_host(const struct dns *d, const char *host)
+{
+	static const char below[] = ".localhost";
+	size_t n = strlen(host), k = sizeof(below) - 1;
+
+	if (n > k && memcmp(host + n - k, below, k) == 0)
+		host += n - k + 1;
+	return map_get(&d->conf.hosts, slice_str(host));
+}
+
 static bool
 answer_at_once(struct dns *d, const char *host, dns_fn *fn, void *ctx)
 {
@@ -419,7 +432,7 @@ answer_at_once(struct dns *d, const char *host, dns_fn *fn, void *ctx)
 		fn(ctx, &ans);
 		return true;
 	}
-	if ((h = map_get(&d->conf.hosts, slice_str(host))) == NULL)
+	if ((h = known_host(d, host)) == NULL)
 		return false;
 	struct dns_host copy = *h;	/* fn may reload */
 

@@ -239,6 +239,8 @@ test_at_once(void **st)
 	g = ask(d, "localhost");
 	assert_string_equal(g.text[0], "127.0.0.1");
 	assert_int_equal(g.n, 2);
+	g = ask(d, "any.name.localhost");
+	assert_string_equal(g.text[0], "127.0.0.1");
 	g = ask(d, "me.test");
 	assert_string_equal(g.text[0], "10.1.1.1");
 	assert_int_equal(srv.queries, 0);

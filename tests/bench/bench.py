@@ -1,0 +1,351 @@
+#!/usr/bin/env python3
+"""Measures Portreeve with everything on against peers and targets, in one run:
+TLS on both sides, interception, policy, redaction, detection, the decision
+durable before a call is forwarded, a file sink. Prints a table and writes
+build/bench.json: [{name, value, unit, baseline, ratio}].
+
+  bench.py [--only A,B] [--seconds 4]
+
+Fails only when something could not be measured, never because it is slow.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+import rig
+
+rows, table, broken = [], [], []
+found = {}
+
+
+def put(name, value, unit, baseline=None, base_value=None):
+    """One result; baseline names the target or the subject it is put against."""
+    ratio = round(value / base_value, 4) if base_value else None
+    rows.append({"name": name, "value": round(value, 3), "unit": unit,
+                 "baseline": baseline, "ratio": ratio})
+    found[name] = value
+
+
+def target(name, value, unit, limit, most=True):
+    put(name, value, unit, f"target {'<=' if most else '>='} {limit:g} {unit}",
+        limit)
+    met = value <= limit if most else value >= limit
+    table.append((name, f"{value:,.1f} {unit}",
+                  f"{'<=' if most else '>='} {limit:g}",
+                  "met" if met else "MISSED"))
+
+
+def tell(name, value, unit, against=""):
+    table.append((name, f"{value:,.1f} {unit}", against, ""))
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def sound(r, what):
+    if r["failed"] or r["refused"] or not r["done"]:
+        raise rig.Broken(f"{what}: {r['failed']} failed, {r['refused']} "
+                         f"refused, {r['done']} done: {r['error']}")
+    return r
+
+
+def measure(subject, what, *args, **kw):
+    return sound(rig.measure(subject, *args, **kw), f"{subject.name} {what}")
+
+
+# --- scenarios -------------------------------------------------------------------
+
+def idle(b):
+    with_subject(b, rig.Portreeve, lambda x: (
+        time.sleep(1),
+        target("idle, PSS of all daemons", rig.pss(x.pids()), "MB", 100)))
+
+
+def calls(b):
+    """Kept-alive 1 KB JSON-RPC POST on 32 connections, each subject."""
+    direct = None
+    for kind in (rig.Subject, rig.Haproxy, rig.Squid, rig.Portreeve):
+        r = with_subject(b, kind, lambda x: measure(
+            x, "calls", "-b", b.scene.dir / "body", "-c", "32", "-w", "1.5",
+            "-d", b.seconds))
+        if r is None:
+            continue
+        n = f"calls, {kind.name}"
+        direct = direct or r["rate"]
+        put(f"{n}, rate", r["rate"], "req/s", "direct", direct)
+        put(f"{n}, p50", r["p50_us"], "us")
+        put(f"{n}, p99", r["p99_us"], "us")
+        say(f"  {kind.name:10} {r['rate']:8,.0f} req/s  p50 "
+            f"{r['p50_us']:7,.0f} us  p99 {r['p99_us']:7,.0f} us  CPU "
+            f"{r['cpu_us']:6.1f} us/req  PSS {r['subject_mb']:5.1f} MB")
+        if kind is rig.Subject:
+            continue
+        put(f"{n}, PSS", r["subject_mb"], "MB")
+        if kind is not rig.Portreeve:
+            put(f"{n}, CPU", r["cpu_us"], "us/req")
+            tell(f"{n}, CPU", r["cpu_us"], "us/req")
+            continue
+        for role, us in sorted(r["roles"].items(), key=lambda x: -x[1]):
+            put(f"{n}, CPU of {role}", us, "us/req")
+            if us >= 0.05:
+                tell(f"{n}, CPU of {role}", us, "us/req")
+        target(f"{n}, CPU of all roles", r["cpu_us"], "us/req", 60)
+        for peer in ("squid", "haproxy"):
+            p = found.get(f"calls, {peer}, CPU")
+            if p:
+                put(f"{n}, CPU against {peer}", r["cpu_us"], "us/req", peer, p)
+
+
+def latency(b):
+    """One connection; one commit of one row, measured right after."""
+    far = with_subject(b, rig.Subject, lambda x: measure(
+        x, "latency", "-b", b.scene.dir / "body", "-c", "1", "-d", b.seconds,
+        cpu_of_load=rig.SUBJECT_CPU))
+    if far is None:
+        return
+    put("latency, direct across cores, p50", far["p50_us"], "us")
+    put("latency, direct across cores, p99", far["p99_us"], "us")
+    commit = ledger_single(b)
+    for kind in (rig.Haproxy, rig.Squid, rig.Portreeve):
+        r = with_subject(b, kind, lambda x: measure(
+            x, "latency", "-b", b.scene.dir / "body", "-c", "1", "-d",
+            b.seconds))
+        if r is None:
+            continue
+        for q in ("p50", "p99"):
+            added = r[f"{q}_us"] - far[f"{q}_us"]
+            n = f"latency added, {kind.name}, {q}"
+            if kind is rig.Portreeve and q == "p50":
+                put("latency, one commit of one row, p50", commit, "us")
+                tell("latency, one commit of one row, p50", commit, "us")
+                target(n, added, "us", round(160 + commit, 1))
+            else:
+                put(n, added, "us")
+                tell(n, added, "us")
+
+
+def ledger_run(b):
+    if b.ledger is None:
+        d = b.scene.dir / "ledger"
+        d.mkdir()
+        b.ledger = run_json("ledger_speed", d)
+    return b.ledger
+
+
+def ledger_single(b):
+    return ledger_run(b)["single"]["p50_us"]
+
+
+def ledger(b):
+    r = ledger_run(b)
+    put("ledger, commits of one row", r["single"]["rows_s"], "rows/s")
+    put("ledger, commit of one row, p50", r["single"]["p50_us"], "us")
+    put("ledger, commit of one row, p99", r["single"]["p99_us"], "us")
+    tell("ledger, commits of one row", r["single"]["rows_s"], "rows/s")
+    put("ledger, groups of 100", r["groups"]["rows_s"], "rows/s")
+    tell("ledger, groups of 100", r["groups"]["rows_s"], "rows/s")
+    put("ledger, group of 100, p99", r["groups"]["p99_us"], "us")
+
+
+def redaction(b):
+    r = run_json("redact_speed", rig.ROOT / "rules")
+    put("redaction, clean 100 KB", r["100k"]["redact_mb_s"], "MB/s")
+    tell("redaction, clean 100 KB", r["100k"]["redact_mb_s"], "MB/s")
+    for part in ("index", "redact", "inspect"):
+        put(f"redaction, clean 1 KB, {part}", r["1k"][f"{part}_us"], "us")
+        tell(f"redaction, clean 1 KB, {part}", r["1k"][f"{part}_us"], "us")
+
+
+def connections(b):
+    """A new tunnel, handshake and request each time."""
+    args = ("-b", b.scene.dir / "small", "-c", "16", "-n")
+    for kind in (rig.Haproxy, rig.Squid, rig.Portreeve):
+        r = with_subject(b, kind, lambda x: measure(
+            x, "cached leaf", *args, "-d", b.seconds))
+        if r is not None:
+            connection_result(kind, "cached leaf", r, 900)
+        if kind is rig.Haproxy:     # has one certificate
+            continue
+        r = with_subject(b, kind, lambda x: measure(
+            x, "fresh leaf", *args, "-u", rig.NAMES, "-d", "20"))
+        if r is not None:
+            connection_result(kind, "fresh leaf", r, 600)
+
+
+def connection_result(kind, what, r, limit):
+    n = f"new connections, {what}, {kind.name}"
+    if kind is rig.Portreeve:
+        target(n, r["rate"], "conn/s", limit, most=False)
+    else:
+        put(n, r["rate"], "conn/s")
+        tell(n, r["rate"], "conn/s")
+    put(f"{n}, CPU", r["cpu_us"], "us/conn")
+    tell(f"{n}, CPU", r["cpu_us"], "us/conn")
+
+
+STREAMS = 1000
+
+
+def proxy_pss(x):
+    if isinstance(x, rig.Portreeve):
+        return rig.pss([p for p in x.pids() if rig.role(p) == "proxy"])
+    return rig.pss(x.pids())
+
+
+def streams(b):
+    """1,000 event streams, one event a second each."""
+    def one(x):
+        before = proxy_pss(x)
+        r = rig.measure(x, "-S", "-p", "/sse", "-c", STREAMS, "-w", "8", "-d",
+                        b.seconds, memory=proxy_pss)
+        sound(r, f"{x.name} streams")
+        if r["opened"] < STREAMS:
+            raise rig.Broken(f"{x.name}: {r['opened']} streams of {STREAMS} "
+                             f"opened: {r['error']}")
+        return r, before
+    for kind in (rig.Subject, rig.Haproxy, rig.Portreeve):
+        got = with_subject(b, kind, one)
+        if got is None:
+            continue
+        r, before = got
+        n = f"{STREAMS:,} streams, {kind.name}"
+        for q in ("p50", "p99"):
+            put(f"{n}, event delay {q}", r[f"delay_{q}_us"] / 1000, "ms")
+            tell(f"{n}, event delay {q}", r[f"delay_{q}_us"] / 1000, "ms")
+        if kind is rig.Subject:
+            continue
+        each = r["subject_mb"] - before
+        put(f"{n}, memory of one", each * 1024 / STREAMS, "kB")
+        tell(f"{n}, memory of one", each * 1024 / STREAMS, "kB")
+
+
+def kill(b):
+    """1,000 open streams of 10 events a second; the kill switch."""
+    def one(x):
+        load = rig.Load(x, "-S", "-k", "-p", "/sse", "-c", STREAMS, "-w", "8",
+                        "-d", "10")
+        load.wait("begin")
+        time.sleep(0.5)
+        began = time.monotonic_ns()
+        out = x.run("kill", "connector/bench", "--reason", "bench").stdout
+        ended = time.monotonic_ns()
+        load.wait("end")
+        return load.result(), began, ended, out
+    got = with_subject(b, rig.Portreeve, one, period_ms=100)
+    if got is None:
+        return
+    r, began, ended, out = got
+    if r["opened"] < STREAMS or not all(r["closed_ns"]):
+        raise rig.Broken(f"kill: {r['opened']} streams opened, "
+                         f"{sum(1 for c in r['closed_ns'] if c)} closed: "
+                         f"{r['error']}")
+    late = sorted(max(0, t - began) / 1e6 for t in r["last_ns"])
+    closed = max(t - began for t in r["closed_ns"]) / 1e6
+    n = f"kill of {STREAMS:,} streams"
+    say("  " + " / ".join(out.split("\n")[:3]))
+    put(f"{n}, command", (ended - began) / 1e6, "ms")
+    tell(f"{n}, command", (ended - began) / 1e6, "ms")
+    target(f"{n}, last byte p99", late[len(late) * 99 // 100], "ms", 5)
+    target(f"{n}, all closed", closed, "ms", 100)
+
+
+def bulk(b):
+    """Answers of 100 KB, read whole, redacted, inspected."""
+    direct = None
+    for kind in (rig.Subject, rig.Haproxy, rig.Squid, rig.Portreeve):
+        r = with_subject(b, kind, lambda x: measure(
+            x, "100 KB", "-b", b.scene.dir / "small", "-p", "/size/100000",
+            "-c", "16", "-d", b.seconds))
+        if r is None:
+            continue
+        mb = r["bytes"] / r["seconds"] / 1e6
+        direct = direct or mb
+        put(f"100 KB answers, {kind.name}", mb, "MB/s", "direct", direct)
+        tell(f"100 KB answers, {kind.name}", mb, "MB/s")
+
+
+SCENARIOS = {f.__name__: f for f in (
+    idle, ledger, redaction, calls, latency, connections, streams, kill, bulk)}
+
+
+# --- running ------------------------------------------------------------------------
+
+def run_json(program, *args):
+    p = subprocess.run(
+        (["taskset", "-c", str(rig.SUBJECT_CPU)] if rig.PINNED else []) +
+        [str(rig.OUT / program), *map(str, args)],
+        text=True, capture_output=True)
+    if p.returncode != 0:
+        raise rig.Broken(f"{program}: {p.stderr.strip()}")
+    return json.loads(p.stdout)
+
+
+def with_subject(b, kind, fn, period_ms=1000):
+    """fn of a running subject; None, and noted, when it could not be had."""
+    origin = subject = None
+    try:
+        origin = b.scene.origin(period_ms)
+        subject = kind(b.scene, origin)
+        return fn(subject)
+    except (rig.Broken, OSError, ValueError) as e:
+        note(f"{kind.name}: {e}")
+        return None
+    finally:
+        if subject is not None:
+            subject.end()
+        rig.stop(origin)
+
+
+def note(why):
+    broken.append(why)
+    say(f"  COULD NOT MEASURE {why}")
+
+
+def print_table():
+    say("")
+    w = max(len(t[0]) for t in table) if table else 0
+    for name, value, limit, verdict in table:
+        say(f"{name:{w}}  {value:>18}  {limit:>10}  {verdict}".rstrip())
+    missed = [t[0] for t in table if t[3] == "MISSED"]
+    say("")
+    say(f"{sum(1 for t in table if t[3] == 'met')} targets met, "
+        f"{len(missed)} missed" + (": " + "; ".join(missed) if missed else ""))
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--only", default=",".join(SCENARIOS))
+    ap.add_argument("--seconds", default="4")
+    b = ap.parse_args()
+    b.ledger = None
+    began = time.monotonic()
+    rig.build()
+    b.scene = rig.Scene()
+    say("Subjects run on CPU 0, load and origin on CPU 1; CPU time per request"
+        " is the fair column." if rig.PINNED else
+        "One CPU only: nothing is pinned, rates are of all together.")
+    busy = os.getloadavg()[0]
+    if busy > 1:
+        say(f"Other work runs here (load {busy:.1f}): times will be long.")
+    for name in b.only.split(","):
+        say(f"{name}: {(SCENARIOS[name].__doc__ or '').strip() or name}")
+        try:
+            SCENARIOS[name](b)
+        except (rig.Broken, OSError, ValueError) as e:
+            note(f"{name}: {e}")
+    print_table()
+    rig.OUT.parent.mkdir(exist_ok=True)
+    (rig.OUT.parent / "bench.json").write_text(json.dumps(rows, indent=1))
+    say(f"build/bench.json has {len(rows)} results "
+        f"({time.monotonic() - began:.0f} s).")
+    for why in broken:
+        say(f"could not measure {why}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

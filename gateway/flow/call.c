@@ -744,7 +744,7 @@ on_recorded(void *ctx, bool ok)
 	}
 	ex->recorded = true;
 	if (exchange_killed(ex, &target)) {
-		exchange_cut(ex, target);
+		exchange_cut(ex, target, REASON_KILLED);
 		return;
 	}
 	exchange_resume(ex);

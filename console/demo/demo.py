@@ -19,7 +19,6 @@ import json
 import os
 import pathlib
 import re
-import select
 import shlex
 import shutil
 import signal
@@ -28,75 +27,21 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from agent import Agent, Stream                                 # noqa: E402
 from mcp_server import FAKE_KEY, FAKE_MAIL                      # noqa: E402
+from teller import LOG_LINES, Stop, Teller, check               # noqa: E402
 from world import ROOT, World, Wrong, until                     # noqa: E402
 
-ANSWER_SECONDS = 10
 EVENT_ID = re.compile(r"Event: ([0-9a-f-]{36})")
-LOG_LINES = 80
 
 
-class Stop(Exception):
-    """SIGTERM, or the terminal is gone."""
-
-
-def check(ok, why):
-    if not ok:
-        raise Wrong(why)
-
-
-class Demo:
+class Demo(Teller):
     def __init__(self, world, auto):
-        self.w, self.auto = world, auto
-        self.results = []
-        self.colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        super().__init__(world, auto)
         self.token = self.agent = None
         self.edited_call = self.denied_event = None
-        self.finished = False
-
-    # --- talking ----------------------------------------------------------
-
-    def say(self, title, *lines):
-        bold, off = ("\033[1m", "\033[0m") if self.colour and title else \
-            ("", "")
-        for i, line in enumerate(lines):
-            line = line.replace("\n", "\n" + " " * 10)
-            print(f"{bold}{title if i == 0 else '':<9}{off} {line}")
-        sys.stdout.flush()
-
-    def show(self, text):
-        """What a command printed, as it printed it."""
-        for line in text.rstrip().splitlines():
-            print(f"{'':<9} | {line}")
-        sys.stdout.flush()
-
-    def command(self, *args, ok=(0,)):
-        print(f"{'':<9} $ portreeve {shlex.join(args)}")
-        code, out, err = self.w.run(*args, ok=ok)
-        self.show(out + err)
-        return code, out
-
-    def stage(self, name, fn):
-        """True when it came out right; failures do not end the demo."""
-        try:
-            fn()
-            self.results.append((name, None))
-            return True
-        except (KeyboardInterrupt, Stop):
-            raise
-        except Exception as e:      # whatever it was: the stage failed
-            why = str(e) or type(e).__name__
-            if not isinstance(e, Wrong):
-                why = f"{type(e).__name__}: {why}"
-                traceback.print_exc(file=sys.stdout)
-            self.results.append((name, why))
-            self.say("FAILED", f"{name}: {why}", "the daemons' log:")
-            self.show("\n".join(self.w.log().splitlines()[-LOG_LINES:]))
-            return False
 
     def through_proxy(self, connector, token=None):
         return Agent(self.w.url(connector), token or self.token,
@@ -115,15 +60,24 @@ class Demo:
         w.make()
         seconds = w.start()
         who = "user nobody" if os.geteuid() == 0 else "your own user"
-        self.say("started", f"{len(w.note_processes())} processes as {who} in "
-                 f"{seconds:.1f} s, in {w.dir}",
-                 *(f"note: {n}" for n in w.notes))
         self.token = w.token(w.user, "coder")
         self.agent = self.through_proxy("helpdesk")
         server = self.agent.initialize()["serverInfo"]["name"]
         tools = {t["name"] for t in self.agent.tools()}
         check(server == "helpdesk" and "read_ticket" in tools,
               f"the agent sees server {server} with {tools}")
+        until("the broker to know the tools", lambda:
+              len(w.json("tool", "ls")["tools"]) == len(tools))
+        unknown = w.json("tool", "ls", "--unclassified")["tools"]
+        check(unknown == [], f"not classified: {unknown}")
+        code, _, err = w.run("tool", "classify", "helpdesk/send_email",
+                             "read-only", "--reason", "try", ok=None)
+        check(code != 0 and "connectors.d" in err,
+              f"a class that a file gives was changed: {code} {err}")
+        self.say("started", f"{len(w.note_processes())} processes as {who} in "
+                 f"{seconds:.1f} s, in {w.dir}",
+                 f"{len(tools)} tools of an MCP server, all with a class in "
+                 "connectors.d", *(f"note: {n}" for n in w.notes))
 
     def allowed(self):
         text, bad = self.agent.call("read_ticket", {"id": "T-1"})
@@ -158,15 +112,6 @@ class Demo:
 
     # --- held -------------------------------------------------------------
 
-    def ask(self, question, default):
-        """What is typed; default after a while, or when nothing is."""
-        print(f"{'':<9} {question} ({default} in {ANSWER_SECONDS} s) ",
-              end="", flush=True)
-        ready, _, _ = select.select([sys.stdin], [], [], ANSWER_SECONDS)
-        if not ready:
-            print()
-        return (sys.stdin.readline().strip() if ready else "") or default
-
     def choose(self, default):
         """approve, edit or deny."""
         while not self.auto:
@@ -199,7 +144,7 @@ class Demo:
     def held(self, default, subject):
         w, answer = self.w, {}
         asked = {"to": "everybody", "subject": subject}
-        edited = {"to": "printer team", "subject": subject}
+        edited = {"to": "the printer team", "subject": subject}
         before = len(w.received("helpdesk"))
         # A name of its own, for the answer comes minutes later in real life.
         agent = self.through_proxy("helpdesk")
@@ -529,9 +474,6 @@ class Demo:
         self.finished = True
         print(f"{time.monotonic() - began:.0f} s")
         sys.stdout.flush()
-
-    def good(self):
-        return self.finished and all(why is None for _, why in self.results)
 
 
 def rule_id(name):

@@ -214,6 +214,10 @@ connector_allows_agent(const struct connector *c, const char *agent)
 const struct connector_tool *
 connector_tool(const struct connector *c, struct slice name)
 {
+	/* First what stands under a method's floor. */
+	for (size_t i = 0; i < c->noperations; i++)
+		if (slice_is(name, c->operations[i].name))
+			return &c->operations[i].tool;
 	for (size_t i = 0; i < c->ntools; i++)
 		if (slice_is(name, c->tools[i].name))
 			return &c->tools[i];
@@ -243,5 +247,7 @@ connector_operation(const struct connector *c, struct slice method,
 		if (slice_is(method, c->operations[i].method) &&
 		    connector_path_match(c->operations[i].path, path))
 			return &c->operations[i];
-	return NULL;
+	/* HEAD is a GET without the content (RFC 9110, 9.3.2). */
+	return slice_is(method, "HEAD") ? connector_operation(c,
+	    SLICE("GET"), path) : NULL;
 }

@@ -95,7 +95,7 @@ struct connector *connector_named(const struct connector_set *s,
 struct connector *connector_at(const struct connector_set *s,
     const char *host, uint16_t port, struct slice path);
 bool connector_allows_agent(const struct connector *c, const char *agent);
-/* The configured tool, or NULL. */
+/* The configured tool, or the operation of this name, or NULL. */
 const struct connector_tool *connector_tool(const struct connector *c,
     struct slice name);
 /* The REST operation of a request, or NULL: unknown. */

@@ -513,7 +513,9 @@ load_dir(const struct conf *conf, struct connector_set *set, struct err *err)
 		d = yaml_load(path, false, err);
 		if (d == NULL)
 			goto out;
-		bad = read_connector(conf, d, &set->v[set->n++], err);
+		bad = conf_refuse_secrets(d, err);
+		if (bad == 0)
+			bad = read_connector(conf, d, &set->v[set->n++], err);
 		if (bad == 0 && connector_named(set, slice_str(
 		    set->v[set->n - 1].name)) != &set->v[set->n - 1]) {
 			yaml_err(d, d->roots[0], err, "connector %s is "

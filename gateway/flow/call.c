@@ -33,6 +33,9 @@ authenticate(struct exchange *ex)
 		    "Authorization");
 	}
 	ex->session = svc_session(ex->f, hash);
+	/* A proxy that has just started does not know the tokens yet. */
+	if (ex->session == NULL && !ex->f->synced)
+		return exchange_refuse(ex, REASON_BROKER, "%s", "");
 	if (ex->session == NULL)
 		return exchange_refuse(ex, REASON_BAD_TOKEN, "Mint a new one "
 		    "with: portreeve session open --user U --agent A --for "
@@ -742,7 +745,7 @@ on_recorded(void *ctx, bool ok)
 	}
 	ex->recorded = true;
 	if (exchange_killed(ex, &target)) {
-		exchange_cut(ex, target);
+		exchange_cut(ex, target, REASON_KILLED);
 		return;
 	}
 	exchange_resume(ex);

@@ -264,8 +264,8 @@ void exchange_client_data(struct exchange *ex);
 void exchange_client_gone(struct exchange *ex);
 /* The agent's buffer has drained below the low mark. */
 void exchange_drained(struct exchange *ex);
-/* The kill switch: cut now. */
-void exchange_cut(struct exchange *ex, const char *target);
+/* Cut now: the kill switch (target: which), or a session that was closed. */
+void exchange_cut(struct exchange *ex, const char *target, enum reason r);
 bool exchange_killed(const struct exchange *ex, const char **target_r);
 /* Sets why and answers STEP_REFUSE. */
 enum step_result exchange_refuse(struct exchange *ex, enum reason r,
@@ -352,6 +352,8 @@ void svc_on_kill(void *ctx, unsigned events);
 void splice_begin(struct conn *c, const struct session *s);
 void splice_data(struct conn *c);
 void splice_free(struct splice *s);
+/* Does a kill of the people behind it, or of all, stand against it? */
+bool splice_killed(const struct splice *s);
 
 /* ---- identity -------------------------------------------------------------------- */
 

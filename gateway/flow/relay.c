@@ -600,7 +600,7 @@ relay_send_request_body(struct exchange *ex)
 	if (ex->over)
 		return;
 	if (ex->uout.len > 0 && exchange_killed(ex, &target)) {
-		exchange_cut(ex, target);
+		exchange_cut(ex, target, REASON_KILLED);
 		return;
 	}
 	while (ex->uout.len > 0) {
@@ -640,7 +640,7 @@ relay_upstream_event(void *ctx, unsigned events)
 	if (ex->over || ex->u == NULL)
 		return;
 	if (exchange_killed(ex, &target)) {
-		exchange_cut(ex, target);
+		exchange_cut(ex, target, REASON_KILLED);
 		return;
 	}
 	if ((events & LOOP_WRITE) && ex->uout.len > 0) {

@@ -39,16 +39,23 @@ splice_free(struct splice *s)
 	loop_defer_free(f->loop, s);
 }
 
+bool
+splice_killed(const struct splice *s)
+{
+	const struct killpage *k = s->c->f->kill;
+
+	return s->session->revoked || killpage_all(k) ||
+	    killpage_hit(k, s->session->kill_user) ||
+	    killpage_hit(k, s->session->kill_agent) ||
+	    killpage_hit(k, s->session->kill_session);
+}
+
 static void
 pump(struct splice *s)
 {
 	struct conn *c = s->c;
 
-	/* The kill switch of the people behind it acts here too. */
-	if (s->session->revoked || killpage_all(c->f->kill) ||
-	    killpage_hit(c->f->kill, s->session->kill_user) ||
-	    killpage_hit(c->f->kill, s->session->kill_agent) ||
-	    killpage_hit(c->f->kill, s->session->kill_session)) {
+	if (splice_killed(s)) {
 		conn_abort(c);
 		return;
 	}

@@ -410,10 +410,19 @@ on_session_del(struct flow *f, struct unpack *u)
 	if (!unpack_done(u))
 		return -1;
 	s = map_del(&f->sessions, slice_make(hash, 32));
-	if (s != NULL) {
-		s->revoked = true;
-		session_unref(s);
+	if (s == NULL)
+		return 0;
+	s->revoked = true;
+	/* What runs under it ends too: a stream would outlive its task. */
+	list_each_safe(it, tmp, &f->exchanges) {
+		struct exchange *ex = list_entry(it, struct exchange, link);
+
+		if (!ex->over && ex->session == s && ex->con != NULL &&
+		    ex->step > STEP_CLASSIFY)
+			exchange_cut(ex, "the session was closed",
+			    REASON_BAD_TOKEN);
 	}
+	session_unref(s);
 	return 0;
 }
 
@@ -596,8 +605,16 @@ svc_on_kill(void *ctx, unsigned events)
 		if (ex->over || ex->con == NULL || ex->step <= STEP_CLASSIFY ||
 		    !exchange_killed(ex, &target))
 			continue;
-		exchange_cut(ex, target);
+		exchange_cut(ex, target, REASON_KILLED);
 		cut++;
+	}
+	list_each_safe(it, tmp, &f->conns) {
+		struct conn *c = list_entry(it, struct conn, link);
+
+		if (c->splice != NULL && splice_killed(c->splice)) {
+			conn_abort(c);
+			cut++;
+		}
 	}
 	f->kill_seen = epoch;
 	if (f->broker == NULL || (b = chan_begin(f->broker,

@@ -18,7 +18,6 @@
 #include <sodium/crypto_shorthash.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rng.h"
@@ -71,11 +70,10 @@ killpage_map(int fd, bool writable)
 {
 	const int need = F_SEAL_GROW | F_SEAL_SHRINK;
 	int seals = fcntl(fd, F_GET_SEALS);
-	struct stat st;
 	void *p;
 
-	if (seals < 0 || (seals & need) != need || fstat(fd, &st) != 0 ||
-	    st.st_size != (off_t)sizeof(struct killpage)) {
+	if (seals < 0 || (seals & need) != need ||
+	    lseek(fd, 0, SEEK_END) != (off_t)sizeof(struct killpage)) {
 		errno = EINVAL;
 		return NULL;
 	}

@@ -114,7 +114,8 @@ def check_prefix(name, code, headers):
                 before.startswith("static") or before.rstrip()[-1:] in ";,":
             continue
         function = found.group(1)
-        if function == "main" or any(
+        # A name that begins with "__" is a hook a run time looks for.
+        if function == "main" or function.startswith("__") or any(
                 function == p or function.startswith(p + "_")
                 for p in allowed):
             continue

@@ -1,0 +1,780 @@
+#!/usr/bin/env python3
+"""curl and raw sockets through the gateway against an nginx TLS origin and an
+upstream that notes what it receives: bodies, memory, identity, splicing, bad
+certificates, bad HTTP, bad JSON, REST operations, credentials, streaming."""
+import hashlib
+import os
+import pathlib
+import random
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+
+from support import (ASAN, BIN, SLOW, Certificates, Failed, Suite, call,
+                     check, connect, curl, ended, equal, has, hasnt, json,
+                     memory, own_network, raw, recv_all, until)
+from upstreams import Nginx, Upstream
+
+MB = 1 << 20
+BIG = 100 * MB
+# What the proxy may grow by while 100 MB go through it.
+GROWTH = (64 if ASAN else 8) * MB
+SECRET = "tok-71c9e1d5b0a24f66"
+
+# A splice goes to public addresses only: as root the test gives itself a
+# network in which it has one.
+PUBLIC = "198.41.0.4"
+PRIVATE_NET = own_network(PUBLIC)
+
+top = pathlib.Path(tempfile.mkdtemp(prefix="portreeve-http."))
+top.chmod(0o755)
+suite = Suite("test_http")
+certs = Certificates(top / "certs")
+good = certs.make("good", names=("DNS:localhost", "IP:127.0.0.1",
+                                 f"IP:{PUBLIC}"))
+bad = {"expired": certs.make("expired", expired=True),
+       "other-host": certs.make("other", names=("DNS:other.test",)),
+       "self-signed": certs.make("selfsigned", self_signed=True),
+       "cn-only": certs.make("cnonly", names=(), cn="localhost")}
+nginx = Nginx(top / "nginx", good, bad)
+up = Upstream(certs.server_context(good))
+plain = Upstream()
+outside = Upstream(certs.server_context(certs.make(
+    "outside", names=("DNS:localhost",), cn="outside")))
+suite.cleanups += [nginx.stop, lambda: shutil.rmtree(top, True)]
+suite.logs += [nginx.log]
+PIN = {"pin": ["127.0.0.1", "::1"]}
+CLASSES = {"echo": {"class": "read-only"}, "ticks": {"class": "read-only"},
+           "say": {"class": "read-only"}, "headers": {"class": "read-only"},
+           "wipe": {"class": "dangerous"}}
+
+gw = suite.gateway("http", {
+    "mcp": {"url": up.url(), **PIN, "tools": CLASSES},
+    "plain": {"url": plain.url(), **PIN, "tools": CLASSES},
+    "watched": {"url": up.url("/mcp-watched"), **PIN, "state": "observe",
+                "tools": {**CLASSES, "off": {"class": "read-only",
+                                             "enabled": False}}},
+    "secured": {"url": up.url("/mcp-secured"), **PIN, "tools": CLASSES,
+                "credential": {"name": "secured-token", "type": "bearer"}},
+    "keyed": {"url": plain.url("/mcp-keyed"), **PIN, "tools": CLASSES,
+              "credential": {"name": "keyed-token", "type": "header",
+                             "header": "X-Api-Key", "template": "k-{}"}},
+    "lacking": {"url": plain.url("/mcp-lacking"), **PIN, "tools": CLASSES,
+                "credential": {"name": "not-stored", "type": "bearer"}},
+    "files": {"kind": "rest", "url": f"https://localhost:{nginx.port}/",
+              **PIN, "media": "stream", "operations": [
+                  {"name": "get", "method": "GET", "path": "/files/{f}",
+                   "class": "read-only"},
+                  {"name": "put", "method": "PUT", "path": "/files/{f}",
+                   "class": "moderate", "approval": "auto"},
+                  {"name": "hello", "method": "GET", "path": "/hello",
+                   "class": "read-only"}]},
+    "items": {"kind": "rest", "url": plain.url("/v1"), **PIN, "operations": [
+        {"name": "get_item", "method": "GET", "path": "/v1/items/{id}",
+         "class": "read-only"},
+        {"name": "add_item", "method": "POST", "path": "/v1/items",
+         "class": "moderate", "approval": "auto"},
+        {"name": "drop_item", "method": "DELETE", "path": "/v1/items/{id}",
+         "class": "dangerous"}]},
+    "streams": {"kind": "rest", "url": plain.url("/"), **PIN, "operations": [
+        {"name": n, "method": "GET", "path": f"/{n}", "class": "read-only"}
+        for n in ("flood", "chunked", "text")]},
+    "unpinned": {"url": f"https://localhost:{outside.port}/mcp",
+                 "tools": CLASSES},
+    **{f"bad-{n}": {"kind": "rest", "url": f"https://localhost:{p}/", **PIN,
+                    "operations": [{"name": "any", "method": "GET",
+                                    "path": "/x", "class": "read-only"}]}
+       for n, p in nginx.bad.items()},
+}, certs=certs)
+token = gw.session()
+proxy = gw.roles()["proxy"]
+
+
+def event_of(answer):
+    e = answer.json()["error"] if isinstance(answer, object) and hasattr(
+        answer, "json") else answer
+    check(len(e["event"]) == 36, f"no event id: {e}")
+    return e
+
+
+# --- bodies ---------------------------------------------------------------
+
+def sha(path):
+    h = hashlib.sha256()
+    with open(path, "rb") as f:
+        while (b := f.read(MB)):
+            h.update(b)
+    return h.hexdigest()
+
+
+small, big = nginx.dir / "files/small", nginx.dir / "files/big"
+small.write_bytes(random.Random(1).randbytes(1024))
+with open(big, "wb") as f:
+    block = random.Random(2).randbytes(MB)
+    for i in range(BIG // MB):
+        f.write(i.to_bytes(4, "big") + block[4:])
+base = f"https://localhost:{nginx.port}"
+
+with suite.case("GET of 1 KB through CONNECT and TLS"):
+    a = curl(gw, f"{base}/files/small", token=token)
+    equal(a.status, 200, repr(a))
+    equal(a.body, small.read_bytes(), "body")
+
+with suite.case("PUT of 1 KB"):
+    a = curl(gw, f"{base}/files/put1", "-T", small, "-H",
+             "Content-Type: application/octet-stream", token=token)
+    equal(a.status, 201, repr(a))
+    equal((nginx.dir / "files/put1").read_bytes(), small.read_bytes(), "body")
+
+
+def watch_memory(run):
+    """What the proxy's resident memory reached above its start."""
+    before, peak, done = memory(proxy), 0, threading.Event()
+
+    def sample():
+        nonlocal peak
+        while not done.wait(0.005):
+            peak = max(peak, memory(proxy))
+    t = threading.Thread(target=sample)
+    t.start()
+    try:
+        a = run()
+    finally:
+        done.set()
+        t.join()
+    return a, peak - before
+
+
+with suite.case("GET of 100 MB streams in bounded memory"):
+    def run():
+        return subprocess.run(
+            ["curl", "-sS", "-x", gw.proxy_url(token), "--cacert",
+             str(gw.ca()), "-o", str(top / "got"), f"{base}/files/big"],
+            capture_output=True, text=True, timeout=60 * SLOW)
+    p, grown = watch_memory(run)
+    equal(p.returncode, 0, p.stderr)
+    equal(sha(top / "got"), sha(big), "content")
+    check(grown < GROWTH, f"the proxy grew by {grown} bytes")
+
+with suite.case("PUT of 100 MB streams in bounded memory"):
+    a, grown = watch_memory(lambda: curl(
+        gw, f"{base}/files/put2", "-T", big, "-H",
+        "Content-Type: application/octet-stream", token=token))
+    equal(a.status, 201, repr(a))
+    equal(sha(nginx.dir / "files/put2"), sha(big), "content")
+    check(grown < GROWTH, f"the proxy grew by {grown} bytes")
+
+with suite.case("a slow reader of 100 MB holds the origin back"):
+    def run():
+        with connect(gw, token, f"localhost:{nginx.port}", tls=gw.ca()) as s:
+            s.sendall(f"GET /files/big HTTP/1.1\r\nHost: localhost:"
+                      f"{nginx.port}\r\n\r\n".encode())
+            got = 0
+            while got < MB:
+                got += len(s.recv(65536))
+            e = len(gw.events(type="call.outcome"))
+            time.sleep(0.5)     # as slow as can be: nothing is read
+            equal(len(gw.events(type="call.outcome")), e, "outcomes")
+    _, grown = watch_memory(run)
+    check(grown < GROWTH, f"the proxy grew by {grown} bytes")
+
+with suite.case("PUT of an unknown length (chunked)"):
+    p = subprocess.run(
+        ["curl", "-sS", "-x", gw.proxy_url(token), "--cacert", str(gw.ca()),
+         "-T", "-", "-H", "Content-Type: application/octet-stream", "-o",
+         os.devnull, "-w", "%{http_code}", f"{base}/files/put3"],
+        input=block, capture_output=True, timeout=60 * SLOW)
+    equal(p.stdout, b"201", p.stderr.decode())
+    equal(sha(nginx.dir / "files/put3"), hashlib.sha256(block).hexdigest(),
+          "content")
+
+with suite.case("an upload with Expect: 100-continue"):
+    a = curl(gw, f"{base}/files/put4", "-T", small, "-H",
+             "Expect: 100-continue", "-H",
+             "Content-Type: application/octet-stream", token=token)
+    equal(a.status, 201, repr(a))
+
+with suite.case("keep-alive: one tunnel serves many requests"):
+    p = subprocess.run(
+        ["curl", "-sS", "-x", gw.proxy_url(token), "--cacert", str(gw.ca()),
+         "-w", "%{num_connects}\n"] + [f"{base}/hello"] * 4,
+        capture_output=True, text=True, timeout=30 * SLOW)
+    lines = p.stdout.split("\n")
+    equal([n for n in lines if n in "01" and n], ["1", "0", "0", "0"],
+          p.stdout + p.stderr)
+    uses = [n.split()[2] for n in lines if n.startswith("hello")]
+    equal(len({n.split()[1] for n in lines if n.startswith("hello")}), 1,
+          "upstream connections")
+    equal(len(uses), 4, "answers")
+
+with suite.case("HEAD is a GET without its body; the connection stays"):
+    p = subprocess.run(
+        ["curl", "-sSI", "-x", gw.proxy_url(token), "--cacert", str(gw.ca()),
+         "--suppress-connect-headers", "-w", "%{num_connects}\n",
+         f"{base}/files/small", f"{base}/files/small"],
+        capture_output=True, text=True, timeout=30 * SLOW)
+    equal(p.stdout.count("HTTP/1.1 200"), 2, p.stdout + p.stderr)
+    equal([n for n in p.stdout.splitlines() if n in "01" and n], ["1", "0"],
+          "connections")
+    equal(gw.event(type="call.decision", method="HEAD")["tool"], "get",
+          "operation")
+
+with suite.case("a chunked response arrives whole"):
+    a = curl(gw, plain.url("/chunked"), token=token)
+    equal(a.status, 200, repr(a))
+    equal(a.text, "".join(f"piece {i}\n" for i in range(5)), "body")
+
+with suite.case("compression is not asked of the upstream"):
+    curl(gw, plain.url("/text"), "-H", "Accept-Encoding: gzip, br", "-H",
+         "Range: bytes=0-3", token=token)
+    h = {k.lower(): v for k, v in plain.seen[-1]["headers"]}
+    equal(h.get("accept-encoding"), "identity", "Accept-Encoding")
+    check("range" not in h, f"Range went out: {h}")
+
+# --- identity -------------------------------------------------------------
+
+with suite.case("CONNECT without a token: 407 that names the command"):
+    out = raw(gw.proxy_port, f"CONNECT localhost:{nginx.port} HTTP/1.1\r\n"
+              f"Host: localhost:{nginx.port}\r\nConnection: close\r\n\r\n"
+              .encode(), 5)
+    has(out.decode(), "HTTP/1.1 407", "Proxy-Authenticate: Basic",
+        "portreeve session open --user U --agent A --for 1h", '"event"')
+    gw.event(type="auth.failed", reason="no-token")
+
+with suite.case("CONNECT with a wrong token: 407"):
+    a = curl(gw, f"{base}/hello", token="prt_" + "x" * 43)
+    equal((a.connect, a.status), (407, 0), repr(a))
+    gw.event(type="auth.failed", reason="bad-token")
+
+with suite.case("a mount without a token: 401 that names the command"):
+    a = curl(gw, gw.url("mcp"), via="mount", data=call("echo"))
+    equal(a.status, 401, repr(a))
+    has(a.head, "WWW-Authenticate: Bearer")
+    has(a.text, "portreeve session open --user U --agent A --for 1h")
+    event_of(a)
+
+with suite.case("the token never reaches the upstream"):
+    curl(gw, gw.url("plain"), via="mount", token=token, data=call("echo"))
+    curl(gw, plain.url(), token=token, data=call("echo"))
+    for s in plain.seen + up.seen:
+        hasnt(repr(s["headers"]), token, "prt_")
+
+with suite.case("a closed session ends its open tunnel's calls"):
+    t = gw.session(user="mallory")
+    sid = gw.event(type="session.opened", user="mallory")["session"]
+    with connect(gw, t, f"localhost:{up.port}", tls=gw.ca()) as s:
+        body = json.dumps(call("echo", {"n": 1})).encode()
+        req = (f"POST /mcp HTTP/1.1\r\nHost: localhost:{up.port}\r\n"
+               f"Content-Type: application/json\r\nContent-Length: "
+               f"{len(body)}\r\n\r\n").encode() + body
+        s.sendall(req)
+        has(s.recv(65536).decode(), "200 OK")
+        gw.cli("session", "close", sid)
+        s.sendall(req)
+        has(recv_all(s, 3).decode(), " 407 ", "bad-token")
+
+# --- what is not in the catalogue --------------------------------------------
+
+with suite.case("an uncatalogued host is refused, and recorded"):
+    a = curl(gw, f"https://localhost:{outside.port + 1}/", token=token)
+    equal(a.connect, 403, repr(a))
+    e = gw.event(type="connection.refused", reason="uncatalogued-host")
+    equal((e["user"], e["host"]), ("alice", "localhost"), "who and where")
+
+with suite.case("an uncatalogued path on a catalogued host is refused"):
+    n = len(up.seen)
+    a = curl(gw, up.url("/elsewhere"), token=token)
+    equal(a.status, 403, repr(a))
+    equal(event_of(a)["reason"], "uncatalogued-host", "reason")
+    equal(len(up.seen), n, "requests that arrived")
+
+with suite.case("the address guard: loopback without a pin is refused"):
+    a = curl(gw, outside.url(), token=token, data=call("echo"))
+    has(a.text, "address-guard", "127.0.0.1" if "127" in a.text else "::1",
+        "must pin it")
+    equal(outside.seen, [], "requests that arrived")
+    gw.event(type="call.outcome", connector="unpinned", status="denied")
+
+for name in bad:
+    with suite.case(f"an upstream's certificate is refused: {name}"):
+        a = curl(gw, f"https://localhost:{nginx.bad[name]}/x", token=token)
+        equal((a.connect, a.status), (200, 502), repr(a))
+        equal(event_of(a)["reason"], "upstream-certificate", "reason")
+
+with suite.case("an upstream that is down: 502"):
+    plain_port = plain.port
+    dead = Upstream()
+    gone = dead.port
+    dead.stop()
+    gw.connector("gone", {"url": f"http://localhost:{gone}/mcp", **PIN,
+                          "tools": CLASSES})
+    os.kill(gw.proc.pid, 1)     # reload
+    a = until("the connector is known", lambda: (
+        lambda a: a if a.status and "uncatalogued-host" not in a.text and
+        a.status != 503 else None)(
+        curl(gw, gw.url("gone"), via="mount", token=token,
+             data=call("echo"))))
+    has(a.text, "upstream-unreachable")
+
+# --- tunnels ---------------------------------------------------------------------
+
+with suite.case("plaintext HTTP inside CONNECT"):
+    a = curl(gw, plain.url(), "--proxytunnel", token=token,
+             data=call("echo", {"in": "tunnel"}))
+    equal((a.connect, a.status), (200, 200), repr(a))
+    has(a.text, "tunnel")
+
+with suite.case("plaintext for a connector that is https is refused"):
+    n = len(up.seen)
+    with connect(gw, token, f"localhost:{up.port}") as s:
+        s.sendall(f"GET /mcp HTTP/1.1\r\nHost: localhost:{up.port}\r\n"
+                  "Connection: close\r\n\r\n".encode())
+        has(recv_all(s, 5).decode(), " 400 ", "plaintext is refused")
+    equal(len(up.seen), n, "requests that arrived")
+
+with suite.case("a Host that is not the tunnel's is refused"):
+    n = len(up.seen)
+    with connect(gw, token, f"localhost:{up.port}", tls=gw.ca()) as s:
+        s.sendall(b"GET /mcp HTTP/1.1\r\nHost: other.test\r\n"
+                  b"Connection: close\r\n\r\n")
+        has(recv_all(s, 5).decode(), " 421 ", "names another host", "event")
+    equal(len(up.seen), n, "requests that arrived")
+
+with suite.case("an SNI that is not the tunnel's is refused"):
+    try:
+        connect(gw, token, f"localhost:{up.port}", tls=gw.ca(),
+                sni="other.test").close()
+    except OSError:
+        pass
+    else:
+        raise Failed("the handshake was done")
+    e = gw.event(type="connection.refused", reason="ambiguous-http",
+                 where=lambda e: "SNI" in e.get("detail", ""))
+    equal(e["host"], "localhost", "host")
+
+with suite.case("CONNECT inside CONNECT is refused"):
+    with connect(gw, token, f"localhost:{plain.port}") as s:
+        s.sendall(b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost:1\r\n"
+                  b"\r\n")
+        has(recv_all(s, 3).decode(), "CONNECT inside CONNECT", "event")
+
+with suite.case("garbage inside CONNECT is refused"):
+    with connect(gw, token, f"localhost:{up.port}") as s:
+        s.sendall(b"\x16\x03\x01\x00\x05hello")
+        equal(recv_all(s, 5), b"", "answer")
+    gw.event(type="connection.refused", reason="ambiguous-http",
+             where=lambda e: "SNI" not in e.get("detail", "SNI"))
+
+# --- bad HTTP ----------------------------------------------------------------------
+
+AUTH = f"Authorization: Bearer {token}\r\n"
+POST = f"POST /mcp/plain HTTP/1.1\r\nHost: gw\r\n{AUTH}" \
+    "Content-Type: application/json\r\n"
+AMBIGUOUS = {
+    "two lengths": POST + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "length and chunked": POST + "Content-Length: 2\r\n"
+    "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a coding beside chunked": POST +
+    "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "chunked twice": POST + "Transfer-Encoding: chunked\r\n"
+    "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked misspelt": POST + "Transfer-Encoding: xchunked\r\n\r\n",
+    "a signed length": POST + "Content-Length: +2\r\n\r\n{}",
+    "a length in two values": POST + "Content-Length: 2, 2\r\n\r\n{}",
+    "a length beyond 64 bits": POST +
+    "Content-Length: 99999999999999999999999\r\n\r\n",
+    "bare LF": POST.replace("\r\n", "\n") + "Content-Length: 0\n\n",
+    "a space before the colon": POST + "X-A : b\r\nContent-Length: 0\r\n\r\n",
+    "a folded line": POST + "X-A: b\r\n c\r\nContent-Length: 0\r\n\r\n",
+    "NUL in a value": POST + "X-A: b\0c\r\nContent-Length: 0\r\n\r\n",
+    "no Host": f"GET /mcp/plain HTTP/1.1\r\n{AUTH}\r\n",
+    "two Hosts": f"GET /mcp/plain HTTP/1.1\r\nHost: a\r\nHost: b\r\n{AUTH}"
+    "\r\n",
+    "a bad method": f"G@T /mcp/plain HTTP/1.1\r\nHost: a\r\n{AUTH}\r\n",
+    "two spaces": f"GET  /mcp/plain HTTP/1.1\r\nHost: a\r\n{AUTH}\r\n",
+    "HTTP/3.0": f"GET /mcp/plain HTTP/3.0\r\nHost: a\r\n{AUTH}\r\n",
+    "dots in the path": f"GET /mcp/plain/../x HTTP/1.1\r\nHost: a\r\n{AUTH}"
+    "\r\n",
+    "an encoded slash": f"GET /mcp/plain/..%2fx HTTP/1.1\r\nHost: a\r\n{AUTH}"
+    "\r\n",
+    "a bad chunk size": POST + "Transfer-Encoding: chunked\r\n\r\n"
+    "0x2\r\n{}\r\n0\r\n\r\n",
+    "a chunk longer than it says": POST + "Transfer-Encoding: chunked\r\n\r\n"
+    "1\r\n{}\r\n0\r\n\r\n",
+    "TRACE": f"TRACE /mcp/plain HTTP/1.1\r\nHost: a\r\n{AUTH}\r\n",
+    "WebSocket": f"GET /mcp/plain HTTP/1.1\r\nHost: a\r\n{AUTH}Connection: "
+    "Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+    "a head that is too large": POST + "X-A: " + "a" * 70000 + "\r\n\r\n",
+    "too many fields": POST + "".join(f"X-{i}: a\r\n" for i in range(120)) +
+    "\r\n",
+}
+for name, text in AMBIGUOUS.items():
+    with suite.case(f"bad HTTP is refused with an event id: {name}"):
+        n = len(plain.seen)
+        out = raw(gw.mount_port, text.encode("latin-1"), 0.3, True).decode()
+        head, _, body = out.partition("\r\n\r\n")
+        check(head.split(" ")[1:2] in (["400"], ["405"], ["413"], ["414"],
+              ["431"], ["501"], ["505"]), f"answer: {out[:300]!r}")
+        e = json.loads(body.split("\n")[0])["error"]
+        gw.event(type="connection.refused", id=e["event"])
+        equal(len(plain.seen), n, "requests that arrived")
+        equal(out.count("HTTP/1.1 4") + out.count("HTTP/1.1 5") +
+              out.count("HTTP/1.1 2"), 1, "answers")
+
+with suite.case("requests on one connection after a refusal are not read"):
+    out = raw(gw.mount_port, (AMBIGUOUS["two lengths"] +
+              POST + "Content-Length: 2\r\n\r\n{}").encode(), 0.3, True)
+    equal(out.count(b"HTTP/1.1 "), 1, "answers")
+
+with suite.case("pipelined requests are answered in order"):
+    def post(n):
+        b = json.dumps(call("echo", {"n": n}, id=n))
+        return f"{POST}Content-Length: {len(b)}\r\n\r\n{b}"
+    out = raw(gw.mount_port, (post(1) + post(2) + post(3)).encode(), 2)
+    at = [out.find(b'"id": %d' % i) for i in (1, 2, 3)]
+    check(-1 not in at and at == sorted(at), out[:2000].decode())
+
+# --- bad JSON ------------------------------------------------------------------------
+
+deep = '{"a":' * 300 + "1" + "}" * 300
+BAD_JSON = {
+    "duplicate keys": ('{"jsonrpc":"2.0","id":1,"method":"tools/call",'
+                       '"params":{"name":"echo","name":"wipe"}}',
+                       "unparseable", 400),
+    "escaped duplicate keys": ('{"jsonrpc":"2.0","id":1,"method":"ping",'
+                               '"m\\u0065thod":"tools/call"}',
+                               "unparseable", 400),
+    "byte order mark": ("\ufeff" + json.dumps(call("echo")), "unparseable",
+                        400),
+    "not JSON": ("{jsonrpc}", "unparseable", 400),
+    "cut off": ('{"jsonrpc":"2.0","id":1', "unparseable", 400),
+    "two texts": (json.dumps(call("echo")) * 2, "unparseable", 400),
+    "invalid UTF-8": (b'{"jsonrpc":"2.0","id":1,"method":"\xff"}',
+                      "unparseable", 400),
+    "too deep": ('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":' +
+                 deep + "}", "unparseable", 400),
+    "no method": ('{"jsonrpc":"2.0","id":1}', "unparseable", 400),
+    "a batch": (json.dumps([call("echo")]), "batch-refused", 400),
+    "too large": (json.dumps(call("echo", {"a": "b" * (MB + 1)})),
+                  "body-too-large", 413),
+    "nothing": ("", "unparseable", 400),
+}
+for name, (text, reason, status) in BAD_JSON.items():
+    with suite.case(f"a bad body is refused by name: {name}"):
+        n = len(plain.seen)
+        a = curl(gw, gw.url("plain"), via="mount", token=token, data=text)
+        equal(a.status, status, repr(a))
+        m = a.json()
+        e = m["error"]
+        if "data" in e:         # JSON-RPC
+            equal(e["data"]["reason"], reason, "reason")
+            event = e["data"]["event"]
+        else:
+            equal(e["reason"], reason, "reason")
+            event = e["event"]
+        gw.event(id=event)
+        equal(len(plain.seen), n, "requests that arrived")
+
+with suite.case("a chunked body beyond the limit is refused"):
+    a = curl(gw, gw.url("plain"), "-H", "Transfer-Encoding: chunked",
+             via="mount", token=token, data=json.dumps(
+                 call("echo", {"a": "b" * (MB + 1)})))
+    equal(a.status, 413, repr(a))
+
+with suite.case("an encoded request body is refused (media)"):
+    a = curl(gw, gw.url("plain"), "-H", "Content-Encoding: gzip", via="mount",
+             token=token, data=b"\x1f\x8b\x08")
+    equal(a.status, 415, repr(a))
+    equal(event_of(a)["reason"], "media-uninspected", "reason")
+
+with suite.case("MCP that is not application/json is refused"):
+    a = curl(gw, gw.url("plain"), via="mount", token=token, ctype="text/plain",
+             data=json.dumps(call("echo")))
+    equal(a.status, 415, repr(a))
+
+# --- REST ---------------------------------------------------------------------------------
+
+items = plain.url("/v1/items")
+with suite.case("REST: a path template names the operation"):
+    a = curl(gw, f"{items}/17?full=1", token=token)
+    equal(a.status, 200, repr(a))
+    equal(a.json()["path"], "/v1/items/17?full=1", "path")
+    d = gw.event(type="call.decision", connector="items", tool="get_item")
+    equal((d["verdict"], d["class"], d["operation"], d["method"]),
+          ("allow", "read-only", "http", "GET"), "decision")
+    has(json.dumps(d["arguments"]), "/v1/items/17", "full=1")
+
+with suite.case("REST: a mount with a JSON body"):
+    a = curl(gw, gw.url("items", rest=True) + "/items", via="mount",
+             token=token, data={"name": "x"})
+    equal(a.status, 200, repr(a))
+    equal(a.json()["path"], "/v1/items", "path")
+    d = gw.event(type="call.decision", tool="add_item")
+    equal(d["arguments"]["body"], {"name": "x"}, "body")
+
+with suite.case("REST: a body is redacted on its way out"):
+    a = curl(gw, items, token=token, data={"mail": "bob@example.com"})
+    has(a.json()["body"], "[redacted:email]")
+    hasnt(plain.seen[-1]["body"].decode(), "bob@example.com")
+
+with suite.case("REST: what no operation names is held"):
+    p = subprocess.Popen(
+        ["curl", "-sS", "-x", gw.proxy_url(token), "-o", os.devnull, "-w",
+         "%{http_code}", f"{items}/17/secret"], stdout=subprocess.PIPE,
+        text=True)
+    held = gw.pending()[0]
+    gw.cli("approval", "deny", held, "--reason", "no")
+    equal(p.communicate(timeout=20 * SLOW)[0], "403", "status")
+
+with suite.case("REST: DELETE is dangerous: held, then approved"):
+    p = subprocess.Popen(
+        ["curl", "-sS", "-x", gw.proxy_url(token), "-X", "DELETE",
+         f"{items}/9"], stdout=subprocess.PIPE, text=True)
+    held = gw.pending()[0]
+    check(plain.seen[-1]["method"] != "DELETE", "it was sent while held")
+    has(gw.cli("approval", "show", held).stdout, "DELETE", "dangerous")
+    gw.cli("approval", "approve", held)
+    equal(json.loads(p.communicate(timeout=20 * SLOW)[0])["method"], "DELETE",
+          "answer")
+    d = gw.event(type="call.decision", tool="drop_item")
+    equal((d["verdict"], d["class"]), ("allow", "dangerous"), "decision")
+
+# --- credentials ---------------------------------------------------------------------------------
+
+with suite.case("a credential that is not stored: refused, command named"):
+    n = len(plain.seen)
+    a = curl(gw, gw.url("lacking"), via="mount", token=token,
+             data=call("echo"))
+    has(a.text, "credential-unavailable", "portreeve credential set")
+    equal(len(plain.seen), n, "requests that arrived")
+
+with suite.case("a bearer credential is added; an echo of it is redacted"):
+    gw.cli("credential", "set", "secured-token", input=SECRET + "\n")
+    for via, url in (("mount", gw.url("secured")),
+                     ("proxy", up.url("/mcp-secured"))):
+        a = curl(gw, url, "-H", "X-Other: 1", via=via, token=token,
+                 data=call("headers"))
+        equal(a.status, 200, repr(a))
+        hasnt(a.text + a.head, SECRET)
+        has(a.text, "redacted")
+        sent = dict((k.lower(), v) for k, v in up.seen[-1]["headers"])
+        equal(sent["authorization"], f"Bearer {SECRET}", "Authorization")
+
+with suite.case("a header credential replaces what the agent sent"):
+    gw.cli("credential", "set", "keyed-token", input=SECRET + "\n")
+    a = curl(gw, plain.url("/mcp-keyed"), "-H", "X-Api-Key: mine",
+             token=token, data=call("headers"))
+    equal(a.status, 200, repr(a))
+    hasnt(a.text + a.head, SECRET)
+    sent = [v for k, v in plain.seen[-1]["headers"]
+            if k.lower() == "x-api-key"]
+    equal(sent, [f"k-{SECRET}"], "X-Api-Key")
+
+with suite.case("a secret is nowhere but in the keeper's sealed file"):
+    time.sleep(0.2)
+    for f in gw.dir.rglob("*"):
+        if f.is_file():
+            check(SECRET.encode() not in f.read_bytes(), f"it is in {f}")
+    for f in ("cmdline", "environ"):
+        for pid in gw.roles().values():
+            p = pathlib.Path(f"/proc/{pid}/{f}")
+            try:
+                check(SECRET.encode() not in p.read_bytes(), f"in {p}")
+            except OSError:
+                pass
+
+# --- configuration --------------------------------------------------------------------------------
+
+CHECKS = {
+    "an unknown key, the nearest named": (
+        None, 'proxys: 2\n', [":1:1", "proxys", "proxies"]),
+    "an inline secret": (
+        "x.yaml", 'name: x\nurl: https://h.example/mcp\nagents: ["*"]\n'
+        'credential: { name: gh, token: ghp_1234 }\n',
+        ["x.yaml:4", "token", "portreeve credential set"]),
+    "a value that is none": (
+        "x.yaml", 'name: x\nkind: mpc\nurl: https://h.example/mcp\n'
+        'agents: ["*"]\n', ["x.yaml:2:7", "mpc", "mcp"]),
+    "a missing key": (
+        "x.yaml", 'name: x\nagents: ["*"]\n', ["x.yaml:", "url:"]),
+    "no agents": (
+        "x.yaml", 'name: x\nurl: https://h.example/mcp\n',
+        ["x.yaml", "agents:"]),
+    "a key twice": (
+        "x.yaml", 'name: x\nname: y\nurl: https://h.example/mcp\n',
+        ["x.yaml:2:1", "name"]),
+    "broken YAML": ("x.yaml", 'name: [x\n', ["x.yaml:"]),
+    "a name twice": (
+        "x.yaml", 'name: ok\nurl: https://h.example/mcp\nagents: ["*"]\n',
+        ["ok", "twice"]),
+}
+
+
+def check_config(file, text):
+    with tempfile.TemporaryDirectory() as tmp:
+        t = pathlib.Path(tmp)
+        (t / "connectors.d").mkdir()
+        (t / "connectors.d/ok.yaml").write_text(
+            'name: ok\nurl: https://ok.example/mcp\nagents: ["*"]\n')
+        main = f"state: {t}/state\nrun: {t}/run\nconnectors: connectors.d\n" \
+            f"rules: {gw.conf['rules']}\nlisten: [explicit: 127.0.0.1:3128]\n"
+        if file:
+            (t / "connectors.d" / file).write_text(text)
+        (t / "c.yaml").write_text(main if file else text + main)
+        p = subprocess.run([str(BIN / "portreeve"), "check", t / "c.yaml"],
+                           capture_output=True, text=True,
+                           timeout=30 * SLOW)
+        return p.returncode, p.stdout + p.stderr
+
+
+with suite.case("portreeve check: a good configuration"):
+    code, out = check_config(None, "")
+    equal(code, 0, out)
+for name, (file, text, parts) in CHECKS.items():
+    with suite.case(f"portreeve check: {name}"):
+        code, out = check_config(file, text)
+        check(code != 0, f"accepted: {out}")
+        has(out, *parts)
+
+with suite.case("a reload with an error is refused whole; the old one stays"):
+    f = gw.dir / "connectors.d/mcp.yaml"
+    good_text = f.read_text()
+    f.write_text(good_text.replace('"url"', '"urk"'))
+    os.kill(gw.proc.pid, 1)
+    gw.event(type="config.refused")
+    a = curl(gw, gw.url("mcp"), via="mount", token=token, data=call("echo"))
+    equal(a.status, 200, repr(a))
+    f.write_text(good_text)
+
+# --- streaming -------------------------------------------------------------------------------------
+
+with suite.case("SSE: every event comes through when it is sent"):
+    p = subprocess.Popen(
+        ["curl", "-sSN", "-x", gw.proxy_url(token), "--cacert",
+         str(gw.ca()), "-H", "Accept: text/event-stream, application/json",
+         "-H", "Content-Type: application/json", "-d", json.dumps(
+             call("ticks", {"count": 10, "every": 0.05})), up.url()],
+        stdout=subprocess.PIPE, text=True, bufsize=1)
+    late = []
+    for line in p.stdout:
+        if line.startswith("data: ") and "message" in line:
+            sent = float(json.loads(line[6:])["params"]["message"])
+            late.append(time.monotonic() - sent)
+    p.wait(20)
+    equal(len(late), 10, "events")
+    late.sort()
+    check(late[5] < 0.02 * SLOW, f"median delay of an event: {late[5]:.4f} s")
+
+with suite.case("SSE: a reader that stops holds the upstream, memory stays"):
+    def run():
+        with socket.create_connection(("127.0.0.1", gw.proxy_port)) as s:
+            import base64
+            cred = base64.b64encode(f"a:{token}".encode()).decode()
+            s.sendall(f"GET {plain.url('/flood')} HTTP/1.1\r\nHost: "
+                      f"localhost:{plain.port}\r\nProxy-Authorization: Basic "
+                      f"{cred}\r\n\r\n".encode())
+            s.recv(4096)
+            until("the upstream has sent something",
+                  lambda: plain.server.flooded > MB)
+            last = -1
+            while plain.server.flooded != last:     # until it stands still
+                last = plain.server.flooded
+                time.sleep(0.3)
+    _, grown = watch_memory(run)
+    check(grown < GROWTH, f"the proxy grew by {grown} bytes")
+    check(plain.server.flooded < 64 * MB,
+          f"the upstream sent {plain.server.flooded} bytes to no reader")
+
+# --- observe ----------------------------------------------------------------------------------------
+
+with suite.case("observe: what would be held goes through, and is recorded"):
+    a = curl(gw, gw.url("watched"), via="mount", token=token,
+             data=call("wipe", {"x": 1}))
+    equal(a.status, 200, repr(a))
+    d = gw.event(type="call.decision", connector="watched", tool="wipe")
+    equal((d["verdict"], d["observed"], d["would"]), ("allow", True, "hold"),
+          "decision")
+
+with suite.case("observe: an explicit denial acts"):
+    a = curl(gw, gw.url("watched"), via="mount", token=token,
+             data=call("off"))
+    check(a.json()["result"]["isError"], repr(a))
+    has(a.text, "disabled")
+
+with suite.case("observe: the kill switch acts"):
+    gw.cli("kill", "connector/watched", "--reason", "test")
+    a = curl(gw, gw.url("watched"), via="mount", token=token,
+             data=call("echo"))
+    has(a.text, "kill switch", "test")
+    gw.cli("revive", "connector/watched", "--reason", "test")
+    a = curl(gw, gw.url("watched"), via="mount", token=token,
+             data=call("echo", {"again": 1}))
+    has(a.text, "again")
+    hasnt(a.text, "isError")
+
+# --- splicing -------------------------------------------------------------------------------------------
+
+splice = suite.gateway("splice", {"mcp": {"url": up.url(), **PIN,
+                                          "tools": CLASSES}},
+                       conf={"uncatalogued": "splice"}, certs=certs)
+stoken = splice.session()
+
+
+
+def spliced_open():
+    """In a network of its own, this machine has a public address."""
+    host = f"{PUBLIC}:{nginx.port}"
+    pem = ssl_certificate(splice, stoken, host)
+    equal(pem, pathlib.Path(good[0]).read_text().strip(),
+          "the certificate the agent sees")
+    a = curl(splice, f"https://{host}/hello", "--cacert", certs.ca,
+             token=stoken)
+    equal((a.connect, a.status), (200, 200), repr(a))
+    e = splice.event(type="connection.spliced", phase="end",
+                     where=lambda e: e["bytes_in"] > 0)
+    equal((e["host"], e["user"]), (PUBLIC, "alice"), "who and where")
+    check(e["bytes_out"] > 500, "bytes counted")
+
+
+def ssl_certificate(g, token, host):
+    with connect(g, token, host) as s:
+        c = ssl.create_default_context(cafile=str(certs.ca))
+        with c.wrap_socket(s, server_hostname=PUBLIC) as t:
+            return ssl.DER_cert_to_PEM_cert(t.getpeercert(True)).strip()
+
+
+if PRIVATE_NET:
+    with suite.case("splice: an uncatalogued host keeps its certificate"):
+        spliced_open()
+    with suite.case("splice: the session's kill cuts it"):
+        with connect(splice, stoken, f"{PUBLIC}:{nginx.port}") as s:
+            splice.cli("kill", "user/alice", "--reason", "test")
+            check(ended(s), "it is still open")
+        splice.cli("revive", "user/alice", "--reason", "test")
+
+with suite.case("splice: loopback is guarded for spliced hosts too"):
+    a = curl(splice, f"{base}/hello", token=stoken)
+    equal(a.connect, 403, repr(a))
+    splice.event(type="connection.refused", reason="address-guard")
+
+with suite.case("splice: a catalogued host is still opened"):
+    a = curl(splice, up.url(), token=stoken, data=call("echo", {"a": "b"}))
+    equal(a.status, 200, repr(a))
+    splice.event(type="call.decision", connector="mcp", tool="echo")
+
+
+with suite.case("the ledgers verify"):
+    for g in (gw, splice):
+        out = g.cli("audit", "verify", ok=False)
+        has(out.stdout + out.stderr, "not anchored")
+        equal(out.returncode, 3, out.stdout + out.stderr)
+
+with suite.case("the proxy of all this is still the first one"):
+    equal(gw.roles()["proxy"], proxy, "process id")
+
+suite.end()

@@ -1,0 +1,261 @@
+"""Upstreams that the tests can look into: a small MCP and REST server in
+Python that notes all it received, and nginx with TLS for large bodies."""
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import socketserver
+import subprocess
+import threading
+import time
+
+from support import Failed, free_port, until
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def log_message(self, *_):
+        pass
+
+    def _body(self):
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            out = b""
+            while True:
+                n = int(self.rfile.readline().split(b";")[0], 16)
+                out += self.rfile.read(n)
+                self.rfile.readline()
+                if n == 0:
+                    return out
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _send(self, body, status=200, ctype="application/json", fields=()):
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", ctype)
+        self.send_header("Content-Length", str(len(body)))
+        for k, v in fields:
+            self.send_header(k, v)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _chunk(self, data):
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self.wfile.flush()
+
+    def _sse(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+
+    def _event(self, message):
+        self._chunk(b"event: message\ndata: " +
+                    json.dumps(message).encode() + b"\n\n")
+
+    def handle_one_request(self):
+        try:
+            super().handle_one_request()
+        except (ConnectionError, TimeoutError, BrokenPipeError):
+            self.close_connection = True
+
+    def do_any(self):
+        body = self._body()
+        seen = {"method": self.command, "path": self.path,
+                "headers": [(k, v) for k, v in self.headers.items()],
+                "body": body, "port": self.client_address[1]}
+        self.server.seen.append(seen)
+        if self.path.startswith("/mcp"):
+            self.mcp(seen)
+        else:
+            self.rest(seen)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_any
+
+    def rest(self, seen):
+        if self.path.startswith("/chunked"):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for i in range(5):
+                self._chunk(b"piece %d\n" % i)
+            self._chunk(b"")
+        elif self.path.startswith("/text"):
+            self._send(b"plain text\n", ctype="text/plain")
+        elif self.path.startswith("/flood"):
+            self.flood()
+        else:
+            self._send({"method": self.command, "path": self.path,
+                        "headers": dict(seen["headers"]),
+                        "body": seen["body"].decode(errors="replace")})
+
+    def flood(self):
+        """Events without end; how many bytes went out is noted."""
+        self._sse()
+        self.server.flooded = 0
+        ev = b"data: " + b"x" * 4000 + b"\n\n"
+        try:
+            while self.server.flooded < 400 << 20:
+                self._chunk(ev)
+                self.server.flooded += len(ev)
+        except OSError:
+            self.close_connection = True
+
+    def mcp(self, seen):
+        if self.command != "POST":
+            return self._send(b"", 405)
+        m = json.loads(seen["body"])
+        if "id" not in m:
+            return self._send(b"", 202)
+        p = m.get("params", {})
+        name, args = p.get("name"), p.get("arguments", {})
+
+        def result(r):
+            return {"jsonrpc": "2.0", "id": m["id"], "result": r}
+
+        def text(s, **more):
+            return result({"content": [{"type": "text", "text": s}], **more})
+        if m["method"] == "initialize":
+            self._send(result({"protocolVersion": p["protocolVersion"],
+                               "capabilities": {"tools": {}}, "serverInfo":
+                               {"name": "test", "version": "1"}}),
+                       fields=[("Mcp-Session-Id", "session-0001")])
+        elif m["method"] == "tools/list":
+            self._send(result({"tools": [{"name": n, "description": n,
+                       "inputSchema": {"type": "object"}} for n in
+                       ("echo", "headers", "slow", "ticks")]}))
+        elif name == "headers":
+            self._send(text(json.dumps(dict(seen["headers"]))))
+        elif name == "say":
+            self._send(text(args["text"]))
+        elif name == "slow":
+            time.sleep(args.get("seconds", 1))
+            self._send(text("slept"))
+        elif name == "ticks":
+            self._sse()
+            for i in range(args.get("count", 5)):
+                self._event({"jsonrpc": "2.0", "method":
+                             "notifications/progress", "params": {
+                                 "progressToken": "t", "progress": i,
+                                 "message": repr(time.monotonic())}})
+                time.sleep(args.get("every", 0.1))
+            self._event(text("done"))
+            self._chunk(b"")
+        else:
+            self._send(text(json.dumps(args)))
+
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    allow_reuse_address = True
+
+
+class Upstream:
+    """The server above on a free port of 127.0.0.1; tls: an SSLContext."""
+
+    def __init__(self, tls=None):
+        self.server = Server(("127.0.0.1", 0), Handler,
+                             bind_and_activate=True)
+        self.server.seen, self.server.flooded = [], 0
+        self.server.handle_error = lambda *_: None
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(
+                self.server.socket, server_side=True,
+                do_handshake_on_connect=False)
+        self.port = self.server.server_address[1]
+        self.scheme = "https" if tls else "http"
+        threading.Thread(target=self.server.serve_forever,
+                         daemon=True).start()
+
+    @property
+    def seen(self):
+        return self.server.seen
+
+    def calls(self):
+        """The arguments of every tools/call that arrived."""
+        out = []
+        for s in list(self.seen):
+            try:
+                m = json.loads(s["body"])
+            except ValueError:
+                continue
+            if m.get("method") == "tools/call":
+                out.append(m["params"].get("arguments"))
+        return out
+
+    def url(self, path="/mcp"):
+        return f"{self.scheme}://localhost:{self.port}{path}"
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Nginx:
+    """nginx with TLS: /files/ (GET, PUT); and one port for each certificate
+    given as bad: name -> pair."""
+
+    def __init__(self, folder, pair, bad=None, front=None):
+        self.dir = pathlib.Path(folder)
+        for d in ("files", "tmp"):
+            (self.dir / d).mkdir(parents=True)
+        self.port = free_port()
+        self.bad = {n: free_port() for n in bad or {}}
+        servers = "".join(f"""
+  server {{ listen 127.0.0.1:{self.bad[n]} ssl; server_name localhost;
+    ssl_certificate {p[0]}; ssl_certificate_key {p[1]};
+    default_type application/json; location / {{ return 200 '{{"a":1}}'; }} }}"""
+                          for n, p in (bad or {}).items())
+        self.front = None
+        if front is not None:
+            # TLS before a server that speaks http only.
+            self.front = free_port()
+            servers += f"""
+  server {{ listen 127.0.0.1:{self.front} ssl; server_name localhost;
+    ssl_certificate {pair[0]}; ssl_certificate_key {pair[1]};
+    location / {{ proxy_pass http://127.0.0.1:{front}; proxy_http_version 1.1;
+      proxy_set_header Connection ""; proxy_set_header Host localhost:{front};
+      proxy_buffering off; proxy_cache off; proxy_read_timeout 600s; }} }}"""
+        user = "user root;" if os.getuid() == 0 else ""
+        tmp = self.dir / "tmp"
+        (self.dir / "nginx.conf").write_text(f"""{user}
+daemon off; worker_processes 1; pid {tmp}/pid; error_log {self.dir}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; keepalive_timeout 60s; client_max_body_size 1g;
+  client_body_temp_path {tmp}/b; proxy_temp_path {tmp}/p;
+  fastcgi_temp_path {tmp}/f; uwsgi_temp_path {tmp}/u; scgi_temp_path {tmp}/s;
+  default_type application/octet-stream; sendfile on;
+  ssl_protocols TLSv1.2 TLSv1.3;
+  server {{ listen 0.0.0.0:{self.port} ssl; server_name localhost;
+    ssl_certificate {pair[0]}; ssl_certificate_key {pair[1]};
+    location /files/ {{ alias {self.dir}/files/; dav_methods PUT DELETE; }}
+    location = /hello {{ default_type text/plain; return 200
+      "hello $connection $connection_requests\\n"; }}
+  }}{servers}
+}}
+""")
+        self.log = self.dir / "error.log"
+        exe = shutil.which("nginx") or "/usr/sbin/nginx"
+        self.out = open(self.dir / "out.log", "wb")
+        self.proc = subprocess.Popen([exe, "-p", str(self.dir), "-c",
+                                      str(self.dir / "nginx.conf"), "-e",
+                                      str(self.log)], stdout=self.out,
+                                     stderr=self.out)
+
+        def up():
+            if self.proc.poll() is not None:
+                raise Failed("nginx: " + (self.dir / "out.log").read_text() +
+                             self.log.read_text())
+            return (tmp / "pid").exists() and (tmp / "pid").read_text()
+        until("nginx is up", up)
+
+    def stop(self):
+        self.proc.terminate()
+        self.proc.wait(20)

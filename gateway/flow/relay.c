@@ -658,7 +658,6 @@ void
 relay_start(struct exchange *ex)
 {
 	ex->mode = RESP_HEAD;
-	set_watch(ex);
 	if (!ex->gated && ex->req->expect_continue &&
 	    http1_write_response(&ex->c->out, 100, slice_make(NULL, 0)) == 0 &&
 	    http1_write_end(&ex->c->out) == 0)

@@ -226,7 +226,7 @@ fail(struct upstream_request *r, enum reason reason, const char *detail)
 void
 upstream_cancel(struct upstream_request *r)
 {
-	if (r != NULL)
+	if (r != NULL && !r->done)
 		request_free(r);
 }
 
@@ -395,7 +395,8 @@ upstream_get(struct upstream_pool *p, const struct upstream_target *t,
 	r->tls = t->tls;
 	r->key = slice_dup(t->key);
 	r->pins = base_calloc(t->npins + 1, sizeof(*r->pins));
-	memcpy(r->pins, t->pins, t->npins * sizeof(*r->pins));
+	if (t->npins != 0)
+		memcpy(r->pins, t->pins, t->npins * sizeof(*r->pins));
 	r->npins = t->npins;
 	r->fn = fn;
 	r->ctx = ctx;

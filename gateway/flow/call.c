@@ -708,14 +708,15 @@ enum step_result
 call_hold(struct exchange *ex)
 {
 	int64_t ms = ex->view->conf->hold_expires_ms;
+	bool consume = ex->edited && !ex->consumed && ex->f->broker != NULL;
 
+	if (!consume && (ex->verdict.effect != CONF_HOLD || ex->consumed))
+		return STEP_DONE;
 	action_digest(&ex->action, ex->digest);
-	if (ex->edited && !ex->consumed && ex->f->broker != NULL) {
+	if (consume) {
 		svc_consume(ex);	/* what the approver wrote was judged */
 		return STEP_WAIT;
 	}
-	if (ex->verdict.effect != CONF_HOLD || ex->consumed)
-		return STEP_DONE;
 	ex->hold_expires_ms = clock_wall_ms() + ms;
 	if (call_send_hold(ex) != 0)
 		return exchange_refuse(ex, REASON_BROKER, "%s", "");
@@ -750,7 +751,7 @@ on_recorded(void *ctx, bool ok)
 	}
 	ex->recorded = true;
 	if (exchange_killed(ex, &target)) {
-		exchange_cut(ex, target);
+		exchange_cut(ex, target, REASON_KILLED);
 		return;
 	}
 	exchange_resume(ex);

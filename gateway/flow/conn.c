@@ -115,7 +115,7 @@ conn_flush(void *ctx)
 	/* The kill page is read before every write. */
 	if (c->ex != NULL && !c->ex->over && c->ex->con != NULL &&
 	    exchange_killed(c->ex, &target)) {
-		exchange_cut(c->ex, target);
+		exchange_cut(c->ex, target, REASON_KILLED);
 		if (c->closed)
 			return;
 	}

@@ -434,12 +434,12 @@ answer_fits(const struct exchange *ex)
 }
 
 void
-exchange_cut(struct exchange *ex, const char *target)
+exchange_cut(struct exchange *ex, const char *target, enum reason r)
 {
 	const char *why = map_get(&ex->f->kills, slice_str(target));
 
-	ex->reason = REASON_KILLED;
-	ex->verdict.by = "kill";
+	ex->reason = r;
+	ex->verdict.by = r == REASON_KILLED ? "kill" : "session";
 	ex->detail = arena_printf(ex->a, "(%s%s%s)", target,
 	    why == NULL ? "" : ": ", why == NULL ? "" : why);
 	if (ex->detail == NULL)

@@ -69,12 +69,21 @@ struct tool_state {
 
 /* ---- asking another role: answers come by number ------------------------- */
 
-struct ask;
 typedef void ask_fn(void *ctx, enum msg_type type, struct unpack *u);
 
+struct ask {
+	uint64_t q;			/* 0: not in use */
+	struct chan *chan;
+	ask_fn *fn;
+	void *ctx;
+	uint32_t next_free;
+};
+
+/* The low half of a number is the slot, the high half tells its uses apart. */
 struct asks {
-	struct map by_q;
-	uint64_t next_q;
+	struct ask *v;
+	uint32_t n, first_free;		/* n: none is free */
+	uint32_t uses;
 };
 
 struct flow {
@@ -255,8 +264,8 @@ void exchange_client_data(struct exchange *ex);
 void exchange_client_gone(struct exchange *ex);
 /* The agent's buffer has drained below the low mark. */
 void exchange_drained(struct exchange *ex);
-/* The kill switch: cut now. */
-void exchange_cut(struct exchange *ex, const char *target);
+/* Cut now: the kill switch (target: which), or a session that was closed. */
+void exchange_cut(struct exchange *ex, const char *target, enum reason r);
 bool exchange_killed(const struct exchange *ex, const char **target_r);
 /* Sets why and answers STEP_REFUSE. */
 enum step_result exchange_refuse(struct exchange *ex, enum reason r,

@@ -609,7 +609,7 @@ relay_send_request_body(struct exchange *ex)
 	if (ex->over)
 		return;
 	if (ex->uout.len > 0 && exchange_killed(ex, &target)) {
-		exchange_cut(ex, target);
+		exchange_cut(ex, target, REASON_KILLED);
 		return;
 	}
 	while (ex->uout.len > 0) {
@@ -649,7 +649,7 @@ relay_upstream_event(void *ctx, unsigned events)
 	if (ex->over || ex->u == NULL)
 		return;
 	if (exchange_killed(ex, &target)) {
-		exchange_cut(ex, target);
+		exchange_cut(ex, target, REASON_KILLED);
 		return;
 	}
 	if ((events & LOOP_WRITE) && ex->uout.len > 0) {
@@ -667,7 +667,6 @@ void
 relay_start(struct exchange *ex)
 {
 	ex->mode = RESP_HEAD;
-	set_watch(ex);
 	if (!ex->gated && ex->req->expect_continue &&
 	    http1_write_response(&ex->c->out, 100, slice_make(NULL, 0)) == 0 &&
 	    http1_write_end(&ex->c->out) == 0)

@@ -226,7 +226,7 @@ fail(struct upstream_request *r, enum reason reason, const char *detail)
 void
 upstream_cancel(struct upstream_request *r)
 {
-	if (r != NULL)
+	if (r != NULL && !r->done)
 		request_free(r);
 }
 
@@ -246,7 +246,7 @@ connected(struct upstream_request *r)
 	u->watch = r->watch;
 	r->watch = NULL;
 	addr_format(&r->addrs[r->at], u->peer);
-	loop_fd_rebind(u->watch, 0, NULL, NULL);
+	loop_fd_rebind(u->watch, LOOP_READ, NULL, NULL);
 	request_free(r);
 	fn(ctx, u, REASON_NONE, "");
 }
@@ -384,7 +384,7 @@ upstream_get(struct upstream_pool *p, const struct upstream_target *t,
 
 	if (u != NULL) {
 		unlink_idle(u);
-		loop_fd_rebind(u->watch, 0, NULL, NULL);
+		loop_fd_rebind(u->watch, LOOP_READ, NULL, NULL);
 		fn(ctx, u, REASON_NONE, "");
 		return NULL;
 	}

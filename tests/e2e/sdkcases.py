@@ -380,5 +380,18 @@ def cases(suite, gw, server, d, transport, url, headers):
         equal(text(d.call("echo", {"message": "back"})), "Echo: back",
               "result")
 
+    with case("killed while held: the client is told, nobody can approve"):
+        before = len(server.calls())
+        n = d.send("call", name="get-sum", args={"a": 7, "b": 8})
+        held = gw.pending()[0]
+        gw.cli("kill", "connector/everything", "--reason", "again")
+        has(json.dumps(d.wait(n, 5)), "kill switch")
+        gw.event(type="approval.ended", where=lambda e:
+                 e["approval"]["id"] == held)
+        gw.cli("revive", "connector/everything", "--reason", "mended")
+        check(gw.cli("approval", "approve", held, ok=False).returncode != 0,
+              "a killed call could be approved")
+        equal(len(server.calls()), before, "sent")
+
     with case("the session ends"):
         d.do("close")

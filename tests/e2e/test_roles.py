@@ -23,7 +23,7 @@ from upstreams import Upstream
 ROLES = ("proxy", "keeper", "broker", "recorder", "reader", "detector",
          "exporter")
 DAEMONS = ("portreeve-gateway", "portreeve-monitor", "portreeve-export")
-TOOLS = {"echo": {"class": "read-only"}, "slow": {"class": "read-only"}}
+TOOLS = {"echo": {"class": "read-only"}, "send": {"class": "moderate"}}
 
 top = pathlib.Path(tempfile.mkdtemp(prefix="portreeve-roles."))
 top.chmod(0o755)
@@ -204,8 +204,9 @@ class Load:
 
 load = Load()
 rng = random.Random(5)
-for victim in ROLES + DAEMONS:
-    with suite.case(f"kill -9 of {victim} while calls run: it is back"):
+for i, victim in enumerate((ROLES + DAEMONS) * 2):
+    with suite.case(f"kill -9 of {victim} while calls run: it is back "
+                    f"({i // 10 + 1})"):
         before = gw.roles()
         have = len(load.ok)
         until("calls go through", lambda: len(load.ok) > have + 5)
@@ -270,6 +271,70 @@ with suite.case("every restart is in the ledger"):
     dead = {e["process"] for e in ledger_rows(type="system.role_restarted")}
     for r in ROLES:
         check(r in dead, f"{r} is not among {sorted(dead)}")
+
+# --- held calls across kill -9 -------------------------------------------------------------
+
+
+class Held:
+    """A call that waits for a person, in a thread."""
+
+    def __init__(self, n):
+        self.n = n
+        self.answer = None
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+        self.id = gw.pending()[0]
+
+    def run(self):
+        self.answer = curl(gw, gw.url("one"), via="mount", token=token,
+                           data=call("send", {"held": self.n}))
+
+    def wait(self):
+        self.thread.join(40)
+        check(self.answer is not None, "the held call hangs")
+        return self.answer
+
+    def arrived(self):
+        return [a for a in up.calls() if a and a.get("held") == self.n]
+
+
+def crash(victim):
+    before = gw.roles()
+    os.kill(before[victim], 9)
+    until(f"a new {victim}", lambda: (
+        lambda r: all(x in r for x in ROLES) and
+        r.get(victim) != before[victim])(gw.roles()), 30)
+
+
+for i, victim in enumerate(("broker", "keeper", "recorder", "detector",
+                            "portreeve-monitor")):
+    with suite.case(f"a held call outlives kill -9 of {victim}"):
+        h = Held(i)
+        crash(victim)
+        until("it is still to be decided", lambda: h.id in gw._pending(), 30)
+        equal(h.arrived(), [], "sent while held")
+        gw.cli("approval", "approve", h.id)
+        a = h.wait()
+        # It ran once, or was refused clearly: never silently, never twice.
+        if a.json()["result"].get("isError"):
+            has(a.text, "Portreeve: ")
+            equal(h.arrived(), [], "sent although refused")
+        else:
+            equal(len(h.arrived()), 1, "sent")
+        check(gw.cli("approval", "approve", h.id, ok=False).returncode != 0,
+              "an approval was used twice")
+
+for i, victim in enumerate(("proxy", "portreeve-gateway")):
+    with suite.case(f"a held call ends with kill -9 of {victim}"):
+        h = Held(100 + i)
+        crash(victim)
+        a = h.wait()
+        check(a.status == 0 or "Portreeve" in a.text, repr(a))
+        gw.cli("approval", "approve", h.id, ok=False)
+        until("the gateway serves", lambda: curl(
+            gw, gw.url("one"), via="mount", token=token,
+            data=call("echo", {})).status == 200)
+        equal(h.arrived(), [], "sent although nobody waits for it")
 
 # --- the kill switch across kill -9 ------------------------------------------------------------
 

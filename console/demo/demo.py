@@ -19,7 +19,6 @@ import json
 import os
 import pathlib
 import re
-import select
 import shlex
 import shutil
 import signal
@@ -28,74 +27,21 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from agent import Agent, Stream                                 # noqa: E402
 from mcp_server import FAKE_KEY, FAKE_MAIL                      # noqa: E402
+from teller import LOG_LINES, Stop, Teller, check               # noqa: E402
 from world import ROOT, World, Wrong, until                     # noqa: E402
 
-ANSWER_SECONDS = 10
 EVENT_ID = re.compile(r"Event: ([0-9a-f-]{36})")
-LOG_LINES = 80
 
 
-class Stop(Exception):
-    """SIGTERM, or the terminal is gone."""
-
-
-def check(ok, why):
-    if not ok:
-        raise Wrong(why)
-
-
-class Demo:
+class Demo(Teller):
     def __init__(self, world, auto):
-        self.w, self.auto = world, auto
-        self.results = []
-        self.colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        super().__init__(world, auto)
         self.token = self.agent = None
         self.edited_call = self.denied_event = None
-        self.finished = False
-
-    # --- talking ----------------------------------------------------------
-
-    def say(self, title, *lines):
-        bold, off = ("\033[1m", "\033[0m") if self.colour else ("", "")
-        for i, line in enumerate(lines):
-            line = line.replace("\n", "\n" + " " * 10)
-            print(f"{bold}{title if i == 0 else '':<9}{off} {line}")
-        sys.stdout.flush()
-
-    def show(self, text):
-        """What a command printed, as it printed it."""
-        for line in text.rstrip().splitlines():
-            print(f"{'':<9} | {line}")
-        sys.stdout.flush()
-
-    def command(self, *args, ok=(0,)):
-        print(f"{'':<9} $ portreeve {shlex.join(args)}")
-        code, out, err = self.w.run(*args, ok=ok)
-        self.show(out + err)
-        return code, out
-
-    def stage(self, name, fn):
-        """True when it came out right; failures do not end the demo."""
-        try:
-            fn()
-            self.results.append((name, None))
-            return True
-        except (KeyboardInterrupt, Stop):
-            raise
-        except Exception as e:      # whatever it was: the stage failed
-            why = str(e) or type(e).__name__
-            if not isinstance(e, Wrong):
-                why = f"{type(e).__name__}: {why}"
-                traceback.print_exc(file=sys.stdout)
-            self.results.append((name, why))
-            self.say("FAILED", f"{name}: {why}", "the daemons' log:")
-            self.show("\n".join(self.w.log().splitlines()[-LOG_LINES:]))
-            return False
 
     def through_proxy(self, connector, token=None):
         return Agent(self.w.url(connector), token or self.token,
@@ -114,15 +60,24 @@ class Demo:
         w.make()
         seconds = w.start()
         who = "user nobody" if os.geteuid() == 0 else "your own user"
-        self.say("started", f"{len(w.note_processes())} processes as {who} in "
-                 f"{seconds:.1f} s, in {w.dir}",
-                 *(f"note: {n}" for n in w.notes))
         self.token = w.token(w.user, "coder")
         self.agent = self.through_proxy("helpdesk")
         server = self.agent.initialize()["serverInfo"]["name"]
         tools = {t["name"] for t in self.agent.tools()}
         check(server == "helpdesk" and "read_ticket" in tools,
               f"the agent sees server {server} with {tools}")
+        until("the broker to know the tools", lambda:
+              len(w.json("tool", "ls")["tools"]) == len(tools))
+        unknown = w.json("tool", "ls", "--unclassified")["tools"]
+        check(unknown == [], f"not classified: {unknown}")
+        code, _, err = w.run("tool", "classify", "helpdesk/send_email",
+                             "read-only", "--reason", "try", ok=None)
+        check(code != 0 and "connectors.d" in err,
+              f"a class that a file gives was changed: {code} {err}")
+        self.say("started", f"{len(w.note_processes())} processes as {who} in "
+                 f"{seconds:.1f} s, in {w.dir}",
+                 f"{len(tools)} tools of an MCP server, all with a class in "
+                 "connectors.d", *(f"note: {n}" for n in w.notes))
 
     def allowed(self):
         text, bad = self.agent.call("read_ticket", {"id": "T-1"})
@@ -157,45 +112,39 @@ class Demo:
 
     # --- held -------------------------------------------------------------
 
-    def ask(self, default):
-        """(choice, typed) of approve, edit or deny."""
-        if self.auto:
-            return default
-        print(f"{'':<9} [a]pprove, [e]dit, [d]eny? ({default} in "
-              f"{ANSWER_SECONDS} s) ", end="", flush=True)
-        end = time.monotonic() + ANSWER_SECONDS
-        while time.monotonic() < end:
-            ready, _, _ = select.select([sys.stdin], [], [],
-                                        max(0, end - time.monotonic()))
-            if not ready:
-                break
-            word = sys.stdin.readline().strip().lower()
+    def choose(self, default):
+        """approve, edit or deny."""
+        while not self.auto:
+            word = self.ask("[a]pprove, [e]dit, [d]eny?", default).lower()
             for choice in ("approve", "edit", "deny"):
-                if word and choice.startswith(word):
+                if choice.startswith(word):
                     return choice
-            if word == "":
-                return default
-            print(f"{'':<9} a, e or d: ", end="", flush=True)
-        print(default)
         return default
 
     def decide(self, choice, item, edited):
-        """Through the operator's command; the command's arguments."""
-        digest = ["--digest", item["digest"]]
-        if choice == "edit":
-            self.command("approval", "edit", item["id"], "--arguments",
-                         json.dumps(edited), "--reason", "name the printer")
-        elif choice == "deny":
+        """Through the operator's command; the arguments as edited."""
+        if choice == "deny":
             self.command("approval", "deny", item["id"], "--reason",
                          "not to everybody")
-        else:
-            self.command("approval", "approve", item["id"], *digest,
-                         "--reason", "fine")
+        elif choice == "approve":
+            self.command("approval", "approve", item["id"], "--digest",
+                         item["digest"][:16], "--reason", "fine")
+        while choice == "edit":
+            text = json.dumps(edited)
+            if not self.auto:
+                text = self.ask("new arguments?", text)
+            code, _ = self.command("approval", "edit", item["id"],
+                                   "--arguments", text, "--reason",
+                                   "not to everybody", ok=None)
+            check(code == 0 or not self.auto, "the edit was refused")
+            if code == 0:
+                return json.loads(text)
+        return edited
 
     def held(self, default, subject):
         w, answer = self.w, {}
         asked = {"to": "everybody", "subject": subject}
-        edited = {"to": "printer team", "subject": subject}
+        edited = {"to": "the printer team", "subject": subject}
         before = len(w.received("helpdesk"))
         # A name of its own, for the answer comes minutes later in real life.
         agent = self.through_proxy("helpdesk")
@@ -221,8 +170,8 @@ class Demo:
                  f"for a person: {item['id']}")
         if not self.auto:
             self.command("approval", "show", item["id"])
-        choice = self.ask(default)
-        self.decide(choice, item, edited)
+        choice = self.choose(default)
+        edited = self.decide(choice, item, edited)
         t.join(30)
         check(not t.is_alive(), "the agent got no answer")
         check("failed" not in answer, f"{answer.get('failed')}")
@@ -230,8 +179,8 @@ class Demo:
         text, bad = answer["text"], answer["bad"]
         self.outcome(choice, sent, text, bad, asked, edited)
         self.say("", f"{choice}: the agent got \"{text}\"",
-                 f"{choice}: the server got {json.dumps(sent[0][1])}" if sent
-                 else f"{choice}: the server got nothing")
+                 f"{choice}: the server got "
+                 f"{json.dumps(sent[0][1]) if sent else 'nothing'}")
 
     def outcome(self, choice, sent, text, bad, asked, edited):
         if choice == "deny":
@@ -455,13 +404,12 @@ class Demo:
             self.edited_call = self.w.search(type="call.decision",
                                              tool="send_email")[-1]["call"]
         _, out = self.command("audit", "show", self.edited_call)
-        row = self.w.search(type="call.decision", tool="send_email")
         for want in (f"Asked by      {self.w.user}, agent coder, session ",
                      "helpdesk.send_email", "Approver", "Parameters", "Result",
                      "approval.decided", "call.outcome"):
             check(want in out, f"it does not say \"{want.strip()}\"")
         if self.auto:
-            check("printer team" in out and "edited" in out and row,
+            check("printer team" in out and "edited" in out,
                   "it does not tell of the edit")
 
     # --- a second terminal ------------------------------------------------
@@ -526,9 +474,6 @@ class Demo:
         self.finished = True
         print(f"{time.monotonic() - began:.0f} s")
         sys.stdout.flush()
-
-    def good(self):
-        return self.finished and all(why is None for _, why in self.results)
 
 
 def rule_id(name):

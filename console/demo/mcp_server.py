@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A small MCP server over TLS, for the demo: Streamable HTTP, 2025-06-18.
 
-  mcp_server.py --cert FILE --key FILE [--port 0] [--name NAME] [--received FILE]
+  mcp_server.py --cert FILE --key FILE [--port 0] [--name NAME]
+      [--received FILE]
 
 Prints "ready PORT". Tools: read_ticket, send_email, delete_repo, read_page,
 watch (a stream with an event every 50 ms). Every message that arrives is
@@ -61,7 +62,7 @@ def call_tool(name, args):
         return (f"Deploying: ask {FAKE_MAIL} for access, then set "
                 f"aws_access_key_id = {FAKE_KEY} and run make.")
     if name == "send_email":
-        return f"Sent \"{args.get('subject')}\" to the {args.get('to')}."
+        return f"Sent \"{args.get('subject')}\" to {args.get('to')}."
     if name == "delete_repo":
         return f"Deleted {args.get('repo')}."
     return None

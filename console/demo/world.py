@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pwd
+import random
 import re
 import select
 import shutil
@@ -84,11 +85,18 @@ def alive(pids):
 
 
 def free_ports(n):
-    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [s.getsockname()[1] for s in socks]
-    for s in socks:
-        s.close()
-    return ports
+    """Below the range that outgoing connections take theirs from, so that
+    they are still free when the daemons come back after a kill -9."""
+    ports = []
+    for port in random.sample(range(20000, 32000), 1000):
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        ports.append(port)
+        if len(ports) == n:
+            return ports
+    raise Wrong("no free port from 20000 to 32000")
 
 
 # --- the folder -----------------------------------------------------------

@@ -85,6 +85,11 @@ struct connector_set {
 int connector_compile(const struct conf *c, struct snap_writer *w,
     conf_warn_fn *warn, void *ctx, struct err *err) MUST_USE;
 
+/* The same of one file's text, looking at no other file: `ca:` is not read.
+ * `file` names the place of errors. */
+int connector_parse(const struct conf *c, const char *file, struct slice text,
+    struct snap_writer *w, struct err *err) MUST_USE;
+
 struct connector_set *connector_load(const struct snap *s) MUST_USE;
 void connector_set_free(struct connector_set *s);
 

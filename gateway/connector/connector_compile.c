@@ -171,10 +171,12 @@ read_file(const struct yaml_doc *d, const struct yaml_node *at,
 	else
 		snprintf(full, sizeof(full), "%.*s/%s",
 		    (int)(slash - d->file), d->file, path);
-	fd = open(full, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size > 1 << 20) {
+	/* Not blocking: a FIFO named by mistake would hang the compiler. */
+	fd = open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
+	    st.st_size > 1 << 20) {
 		yaml_err(d, at, err, "%s: %s", full, fd < 0 ?
-		    strerror(errno) : "larger than 1 MiB");
+		    strerror(errno) : "no plain file of at most 1 MiB");
 		base_close(&fd);
 		return -1;
 	}
@@ -299,6 +301,34 @@ read_tools(const struct yaml_doc *d, const struct yaml_node *root,
 	return 0;
 }
 
+static bool
+method_ok(const char *s)
+{
+	size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-");
+
+	return n > 0 && n < 32 && s[n] == '\0';
+}
+
+/* A brace is only where a whole segment is {name}: "/a{b}" would be taken as
+ * it is written and match nothing. */
+static bool
+template_ok(const char *path)
+{
+	struct slice rest = slice_str(path);
+
+	if (path[0] != '/' || strpbrk(path, "?#") != NULL)
+		return false;
+	while (rest.p != NULL) {
+		struct slice seg = slice_cut(&rest, '/');
+
+		if (seg.n > 2 && seg.p[0] == '{' && seg.p[seg.n - 1] == '}')
+			seg = slice_sub(seg, 1, seg.n - 2);
+		if (slice_chr(seg, '{') >= 0 || slice_chr(seg, '}') >= 0)
+			return false;
+	}
+	return true;
+}
+
 /* The class a method cannot go below. */
 static enum conf_class
 method_floor(const char *method)
@@ -307,6 +337,38 @@ method_floor(const char *method)
 	    strcmp(method, "OPTIONS") == 0)
 		return CONF_READ_ONLY;
 	return strcmp(method, "DELETE") == 0 ? CONF_DANGEROUS : CONF_MODERATE;
+}
+
+/* Its class is found by its name: two of one name would share the first's. */
+static int
+check_operation(const struct yaml_doc *d, const struct yaml_node *n,
+    const struct connector *c, const struct connector_operation *o,
+    struct err *err)
+{
+	if (o->name == NULL || o->name[0] == '\0' || o->method == NULL ||
+	    o->path == NULL || o->path[0] != '/') {
+		yaml_err(d, n, err, "an operation needs name, method and a "
+		    "path that begins with /");
+		return -1;
+	}
+	if (!method_ok(o->method)) {
+		yaml_err(d, yaml_get(n, "method"), err, "method: %s is none: "
+		    "methods are written in capitals, e.g. GET", o->method);
+		return -1;
+	}
+	if (!template_ok(o->path)) {
+		yaml_err(d, yaml_get(n, "path"), err, "path: %s: a template "
+		    "is segments, whole ones may be {name}; it has no query",
+		    o->path);
+		return -1;
+	}
+	for (const struct connector_operation *e = c->operations; e != o; e++)
+		if (strcmp(e->name, o->name) == 0) {
+			yaml_err(d, n, err, "operation %s is defined twice",
+			    o->name);
+			return -1;
+		}
+	return 0;
 }
 
 static int
@@ -335,13 +397,9 @@ read_operations(const struct yaml_doc *d, const struct yaml_node *root,
 		    yaml_get_str(d, n, "path", &o->path, err) != 0 ||
 		    read_tool(d, n, &o->tool, err) != 0)
 			return -1;
-		if (o->tool.name == NULL || o->method == NULL ||
-		    o->path == NULL || o->path[0] != '/') {
-			yaml_err(d, n, err, "an operation needs name, method "
-			    "and a path that begins with /");
-			return -1;
-		}
 		o->name = o->tool.name;
+		if (check_operation(d, n, c, o, err) != 0)
+			return -1;
 		enum conf_class floor = method_floor(o->method);
 
 		if (o->tool.classified && o->tool.klass > floor) {
@@ -402,7 +460,7 @@ static int
 read_connector(const struct conf *conf, const struct yaml_doc *d,
     struct connector *c, struct err *err)
 {
-	const struct yaml_node *root = d->roots[0], *ca;
+	const struct yaml_node *root = d->roots[0];
 	char **optional[] = { &c->ca_pem, &c->credential, &c->cred_type,
 		&c->cred_header, &c->cred_template };
 
@@ -419,11 +477,21 @@ read_connector(const struct conf *conf, const struct yaml_doc *d,
 	    read_tools(d, root, c, err) != 0 ||
 	    read_operations(d, root, c, err) != 0)
 		return -1;
-	ca = yaml_get(root, "ca");
-	if (ca != NULL && (ca->type != YAML_SCALAR ||
-	    read_file(d, ca, ca->text, &c->ca_pem, err) != 0))
-		return -1;
 	return 0;
+}
+
+static int
+read_ca(const struct yaml_doc *d, struct connector *c, struct err *err)
+{
+	const struct yaml_node *ca = yaml_get(d->roots[0], "ca");
+
+	if (ca == NULL)
+		return 0;
+	if (ca->type != YAML_SCALAR) {
+		yaml_err(d, ca, err, "ca: must be the name of a PEM file");
+		return -1;
+	}
+	return read_file(d, ca, ca->text, &c->ca_pem, err);
 }
 
 static void
@@ -513,9 +581,9 @@ load_dir(const struct conf *conf, struct connector_set *set, struct err *err)
 		d = yaml_load(path, false, err);
 		if (d == NULL)
 			goto out;
-		bad = conf_refuse_secrets(d, err);
+		bad = read_connector(conf, d, &set->v[set->n++], err);
 		if (bad == 0)
-			bad = read_connector(conf, d, &set->v[set->n++], err);
+			bad = read_ca(d, &set->v[set->n - 1], err);
 		if (bad == 0 && connector_named(set, slice_str(
 		    set->v[set->n - 1].name)) != &set->v[set->n - 1]) {
 			yaml_err(d, d->roots[0], err, "connector %s is "
@@ -534,9 +602,11 @@ out:
 	return r;
 }
 
-static void
-add_sections(const struct connector_set *set, struct snap_writer *w)
+static int
+add_sections(const struct connector_set *set, struct snap_writer *w,
+    struct err *err)
 {
+	int r = 0;
 	struct buf all, names, hosts, creds, pins;
 	uint32_t nhosts = 0, ncreds = 0, npins = 0;
 
@@ -573,16 +643,44 @@ add_sections(const struct connector_set *set, struct snap_writer *w)
 		pack_u32(&creds, 1);
 		pack_str(&creds, c->name);
 	}
+	/* Cut off, a section would be another registry. */
+	if (all.full || names.full || hosts.full || creds.full || pins.full) {
+		err_set(err, "connectors: more than %u MiB when compiled: "
+		    "split them among instances", SECTION_MAX >> 20);
+		r = -1;
+		goto out;
+	}
 	snap_add(w, "connectors", buf_slice(&all));
 	snap_add(w, "connector-names", buf_slice(&names));
 	snap_add(w, "catalog-hosts", buf_slice(&hosts));
 	snap_add(w, "catalog-pins", buf_slice(&pins));
 	snap_add(w, "credentials", buf_slice(&creds));
+out:
 	buf_free(&all);
 	buf_free(&names);
 	buf_free(&hosts);
 	buf_free(&creds);
 	buf_free(&pins);
+	return r;
+}
+
+int
+connector_parse(const struct conf *c, const char *file, struct slice text,
+    struct snap_writer *w, struct err *err)
+{
+	struct connector_set *set = base_calloc(1, sizeof(*set));
+	struct yaml_doc *d = yaml_parse(file, text, false, err);
+	int r = -1;
+
+	set->v = base_calloc(1, sizeof(*set->v));
+	set->n = 1;
+	if (d != NULL)
+		r = read_connector(c, d, &set->v[0], err);
+	if (r == 0)
+		r = add_sections(set, w, err);
+	yaml_free(d);
+	connector_set_free(set);
+	return r;
 }
 
 int
@@ -603,7 +701,7 @@ connector_compile(const struct conf *c, struct snap_writer *w,
 			    "approved and will not serve", set->v[i].name);
 			warn(ctx, text);
 		}
-		add_sections(set, w);
+		r = add_sections(set, w, err);
 	}
 	connector_set_free(set);
 	return r;

@@ -458,6 +458,12 @@ call_classify(struct exchange *ex)
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
 	    classify_rest(ex);
+	/* Clients of later revisions ask this first; told no, they go on with
+	 * initialize. To hold it would let each of them wait, to count it as a
+	 * denied call would raise findings about nothing. */
+	if (r == STEP_DONE && slice_is(ex->msg.method, "server/discover"))
+		return exchange_refuse(ex, REASON_REVISION, "Begin with "
+		    "initialize; the latest is 2025-11-25.");
 	ex->is_call = true;
 	if (r != STEP_DONE)
 		return r;

@@ -20,11 +20,14 @@ by_matrix(const struct policy_input *in)
 	/* The protocol's own lifecycle has no effect to hold or deny. */
 	if (a->operation == ACTION_PROTOCOL || a->operation == ACTION_LIST)
 		return verdict(CONF_ALLOW, REASON_NONE, "protocol");
+	e = in->matrix[a->who->trust][a->klass];
+	/* To ask for everything tightens: it lifts no denial either. */
+	if (e == CONF_DENY)
+		return verdict(e, REASON_POLICY, "matrix");
 	if (in->state == POLICY_ASK_ALL)
 		return verdict(CONF_HOLD, REASON_POLICY, "connector");
 	if (in->approval == POLICY_ASK)
 		return verdict(CONF_HOLD, REASON_POLICY, "tool");
-	e = in->matrix[a->who->trust][a->klass];
 	/* `auto` spares a person the question, it lifts no denial, and never
 	 * what cannot be undone or is not known. */
 	if (in->approval == POLICY_AUTO && e == CONF_HOLD &&

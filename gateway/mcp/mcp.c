@@ -115,6 +115,11 @@ mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 			m->kind = MCP_RESPONSE;
 		return;
 	}
+	if (json_member(d, node, "result") != JSON_NONE ||
+	    json_member(d, node, "error") != JSON_NONE) {
+		m->error = "a message with a method has no result or error";
+		return;
+	}
 	m->method = plain_string(d, method);
 	if (m->method.n == 0) {
 		m->error = "method must be a plain, non-empty string";

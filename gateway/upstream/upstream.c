@@ -226,7 +226,7 @@ fail(struct upstream_request *r, enum reason reason, const char *detail)
 void
 upstream_cancel(struct upstream_request *r)
 {
-	if (r != NULL)
+	if (r != NULL && !r->done)
 		request_free(r);
 }
 

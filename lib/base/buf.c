@@ -60,6 +60,9 @@ buf_reserve(struct buf *b, size_t n)
 
 	if (b->len != 0)
 		memcpy(d, b->data + b->off, b->len);
+	/* The bytes may be secret, and nobody could wipe them later. */
+	if (b->data != NULL)
+		explicit_bzero(b->data, b->cap);
 	free(b->data);
 	b->data = d;
 	b->off = 0;
@@ -129,13 +132,15 @@ buf_addf(struct buf *b, const char *fmt, ...)
 	ASSERT(n >= 0);
 	if ((size_t)n < sizeof(small))
 		return buf_add(b, small, (size_t)n);
-	char *d = buf_reserve(b, (size_t)n + 1);
+	/* vsnprintf writes a NUL, for which the buffer may have no room. */
+	char *text = base_realloc(NULL, (size_t)n + 1);
 
-	if (d == NULL)
-		return -1;
 	va_start(ap, fmt);
-	vsnprintf(d, (size_t)n + 1, fmt, ap);
+	vsnprintf(text, (size_t)n + 1, fmt, ap);
 	va_end(ap);
-	b->len += (size_t)n;
-	return 0;
+	int r = buf_add(b, text, (size_t)n);
+
+	explicit_bzero(text, (size_t)n);
+	free(text);
+	return r;
 }

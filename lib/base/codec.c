@@ -84,7 +84,7 @@ b64url_encode(struct buf *out, const void *p, size_t n)
 }
 
 static int
-decode(struct buf *out, struct slice s, const char *alphabet)
+decode_all(struct buf *out, struct slice s, const char *alphabet)
 {
 	for (size_t i = 0; i < s.n; i += 4) {
 		size_t k = s.n - i < 4 ? s.n - i : 4;
@@ -112,6 +112,17 @@ decode(struct buf *out, struct slice s, const char *alphabet)
 			return -1;
 	}
 	return 0;
+}
+
+static int
+decode(struct buf *out, struct slice s, const char *alphabet)
+{
+	size_t before = out->len;
+	int r = decode_all(out, s, alphabet);
+
+	if (r != 0)
+		out->len = before;
+	return r;
 }
 
 int

@@ -81,6 +81,10 @@ err_nearest(struct slice s, const char *const *names, size_t n)
 		unsigned d = distance(s, slice_str(names[i]));
 		unsigned limit = (unsigned)(s.n < 4 ? 1 : s.n < 8 ? 2 : 3);
 
+		/* Nothing in common is no typing error. */
+		if (d >= (s.n > strlen(names[i]) ? s.n : strlen(names[i])))
+			continue;
+
 		if (d <= limit && (best == NULL || d < best_d)) {
 			best = names[i];
 			best_d = d;

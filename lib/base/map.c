@@ -54,8 +54,8 @@ find(const struct map *m, struct slice key, uint64_t h)
 
 		if (s->key == NULL)
 			return NULL;
-		if (s->v != NULL && s->hash == h && s->n == key.n &&
-		    memcmp(s->key, key.p, key.n) == 0)
+		if (s->v != NULL && s->hash == h &&
+		    slice_eq(slice_make(s->key, s->n), key))
 			return s;
 	}
 }

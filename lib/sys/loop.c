@@ -43,6 +43,8 @@ struct loop {
 	struct loop_timer **heap;
 	size_t nheap, heap_cap;
 	struct tasks at_end, soon, running;
+	struct tasks *running_of;	/* the queue `running` was taken from */
+	bool in_round;
 	void **garbage;
 	size_t ngarbage, garbage_cap;
 	uint64_t now_ms;
@@ -214,7 +216,8 @@ loop_timer_set(struct loop_timer *t, uint64_t after_ms)
 {
 	struct loop *l = t->loop;
 
-	t->at_ms = l->now_ms + after_ms;
+	/* Outside a round (start-up) the round's time is an old one. */
+	t->at_ms = (l->in_round ? l->now_ms : clock_mono_ms()) + after_ms;
 	if (t->heap_at != SIZE_MAX) {
 		heap_up(l, t->heap_at);
 		heap_down(l, t->heap_at);
@@ -270,7 +273,8 @@ void
 loop_at_end_cancel(struct loop *l, void *ctx)
 {
 	tasks_cancel(&l->at_end, ctx);
-	tasks_cancel(&l->running, ctx);
+	if (l->running_of == &l->at_end)
+		tasks_cancel(&l->running, ctx);
 }
 
 void
@@ -283,7 +287,8 @@ void
 loop_soon_cancel(struct loop *l, void *ctx)
 {
 	tasks_cancel(&l->soon, ctx);
-	tasks_cancel(&l->running, ctx);
+	if (l->running_of == &l->soon)
+		tasks_cancel(&l->running, ctx);
 }
 
 static void
@@ -294,16 +299,20 @@ tasks_run(struct loop *l, struct tasks *q)
 	*q = l->running;	/* an emptied array to fill meanwhile */
 	q->n = 0;
 	l->running = now;
+	l->running_of = q;
 	for (size_t i = 0; i < l->running.n; i++)
 		if (l->running.v[i].fn != NULL)
 			l->running.v[i].fn(l->running.v[i].ctx);
 	l->running.n = 0;
+	l->running_of = NULL;
 }
 
 static void
 run_timers(struct loop *l)
 {
-	while (l->nheap > 0 && l->heap[0]->at_ms <= l->now_ms) {
+	/* A timer set to 0 in its own callback waits for the next round. */
+	for (size_t n = l->nheap; n > 0 && l->nheap > 0 &&
+	    l->heap[0]->at_ms <= l->now_ms; n--) {
 		struct loop_timer *t = l->heap[0];
 
 		loop_timer_stop(t);
@@ -351,6 +360,7 @@ loop_run(struct loop *l)
 
 		ASSERT(n >= 0 || errno == EINTR);
 		l->now_ms = clock_mono_ms();
+		l->in_round = true;
 		tasks_run(l, &l->soon);
 		for (int i = 0; i < n; i++) {
 			struct loop_fd *f = ev[i].data.ptr;
@@ -362,6 +372,7 @@ loop_run(struct loop *l)
 		while (l->at_end.n > 0)
 			tasks_run(l, &l->at_end);
 		collect(l);
+		l->in_round = false;
 	}
 }
 

@@ -44,8 +44,8 @@ void loop_timer_stop(struct loop_timer *t);
 void loop_timer_del(struct loop_timer *t);	/* NULL-safe */
 
 /* Runs fn once at the end of this round, before the next wait (the place
- * where channels flush what the round queued). A fn/ctx pair is queued at
- * most once a round. */
+ * where channels flush what the round queued). A pair fn/ctx that was among
+ * the last few queued is not queued again; fn must bear a second call. */
 void loop_at_end(struct loop *l, loop_fn *fn, void *ctx);
 /* Forgets what loop_at_end() queued for ctx. */
 void loop_at_end_cancel(struct loop *l, void *ctx);

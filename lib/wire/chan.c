@@ -34,7 +34,7 @@ struct chan {
 	size_t nout_fds;
 	int in_fds[FDS_MAX];
 	size_t nin_fds;
-	bool paused, closed, in_dispatch, freed, was_full;
+	bool paused, hung_up, closed, in_dispatch, freed, was_full;
 	chan_msg_fn *on_msg;
 	chan_close_fn *on_close;
 	void *ctx;
@@ -44,6 +44,13 @@ struct chan {
 
 static void on_event(void *ctx, unsigned events);
 static void on_flush(void *ctx);
+
+static unsigned
+wanted(const struct chan *c)
+{
+	return (c->paused ? 0 : LOOP_READ) |
+	    (c->out.len > 0 ? LOOP_WRITE : 0);
+}
 
 struct chan *
 chan_new(struct loop *l, int fd, size_t out_max, chan_msg_fn *on_msg,
@@ -235,8 +242,8 @@ chan_flush(struct chan *c)
 		buf_consume(&c->out, (size_t)k);
 		c->sent += (uint64_t)k;
 	}
-	loop_fd_set(c->watch, (c->paused ? 0 : LOOP_READ) |
-	    (c->out.len > 0 ? LOOP_WRITE : 0));
+	if (c->watch != NULL)
+		loop_fd_set(c->watch, wanted(c));
 	if (c->out.len == 0 && c->was_full) {
 		c->was_full = false;
 		if (c->drain_fn != NULL)
@@ -260,6 +267,8 @@ chan_on_drain(struct chan *c, loop_fn *fn, void *ctx)
 static int
 take_fds(struct chan *c, struct msghdr *m)
 {
+	int r = (m->msg_flags & MSG_CTRUNC) ? -1 : 0;
+
 	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h != NULL;
 	    h = CMSG_NXTHDR(m, h)) {
 		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
@@ -273,12 +282,13 @@ take_fds(struct chan *c, struct msghdr *m)
 			    sizeof(int));
 			if (c->nin_fds == FDS_MAX) {
 				close(fd);
-				return -1;
+				r = -1;
+				continue;
 			}
 			c->in_fds[c->nin_fds++] = fd;
 		}
 	}
-	return (m->msg_flags & MSG_CTRUNC) ? -1 : 0;
+	return r;
 }
 
 /* 2: all there is was read; 1: there may be more; 0: nothing there; -1: gone. */
@@ -332,7 +342,7 @@ dispatch(struct chan *c)
 		int r = c->on_msg(c->ctx, c, type,
 		    slice_make((const char *)h + HEAD, n), fd);
 
-		if (c->freed)
+		if (c->freed || c->closed)
 			return 0;
 		if (r != 0) {
 			log_error("%s: message not allowed here or malformed",
@@ -341,7 +351,8 @@ dispatch(struct chan *c)
 		}
 		buf_consume(&c->in, HEAD + n);
 	}
-	return 0;
+	/* A descriptor that no frame announced would go to the next one. */
+	return c->in.len == 0 && c->nin_fds > 0 ? -1 : 0;
 }
 
 static void
@@ -350,7 +361,8 @@ pump(struct chan *c)
 	int got = 1;
 
 	c->in_dispatch = true;
-	for (int i = 0; i < 16 && got == 1 && !c->paused && !c->freed; i++) {
+	for (int i = 0; i < 16 && got == 1 && !c->paused && !c->freed &&
+	    !c->closed; i++) {
 		got = receive(c);
 		if (got == 0)
 			break;
@@ -378,6 +390,13 @@ on_event(void *ctx, unsigned events)
 		chan_flush(c);
 	if (c->closed || c->freed)
 		return;
+	if (c->paused && (events & LOOP_ERR)) {
+		/* epoll would say so again and again until it is read. */
+		c->hung_up = true;
+		loop_fd_del(c->watch);
+		c->watch = NULL;
+		return;
+	}
 	if (events & (LOOP_READ | LOOP_ERR))
 		pump(c);
 }
@@ -387,6 +406,8 @@ on_resume(void *ctx)
 {
 	struct chan *c = ctx;
 
+	if (c->closed || c->freed || c->paused)
+		return;
 	c->in_dispatch = true;
 	int r = dispatch(c);
 
@@ -397,6 +418,9 @@ on_resume(void *ctx)
 		loop_defer_free(c->loop, c);
 	} else if (r != 0) {
 		fail(c);
+	} else if (c->hung_up && !c->paused && !c->closed) {
+		c->hung_up = false;
+		c->watch = loop_fd_add(c->loop, c->fd, wanted(c), on_event, c);
 	}
 }
 
@@ -406,8 +430,8 @@ chan_pause(struct chan *c, bool paused)
 	if (c->paused == paused || c->closed || c->freed)
 		return;
 	c->paused = paused;
-	loop_fd_set(c->watch, (paused ? 0 : LOOP_READ) |
-	    (c->out.len > 0 ? LOOP_WRITE : 0));
+	if (c->watch != NULL)
+		loop_fd_set(c->watch, wanted(c));
 	if (!paused)
 		loop_soon(c->loop, on_resume, c);
 }
@@ -467,12 +491,16 @@ read_all(int fd, void *p, size_t n, int *passed)
 			return -1;
 		struct cmsghdr *h = CMSG_FIRSTHDR(&m);
 
-		if (h != NULL && h->cmsg_type == SCM_RIGHTS) {
-			int got;
+		/* The last one counts; the space may hold more than one. */
+		if (h != NULL && h->cmsg_level == SOL_SOCKET &&
+		    h->cmsg_type == SCM_RIGHTS) {
+			size_t fds = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
-			memcpy(&got, CMSG_DATA(h), sizeof(int));
-			base_close(passed);
-			*passed = got;
+			for (size_t i = 0; i < fds; i++) {
+				base_close(passed);
+				memcpy(passed, CMSG_DATA(h) + i * sizeof(int),
+				    sizeof(int));
+			}
 		}
 		q += k;
 		n -= (size_t)k;

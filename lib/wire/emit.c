@@ -8,6 +8,9 @@
 #include "pack.h"
 
 #define GRACE_MS 2000
+/* What a frame takes besides the text, so that the whole queue always fits
+ * into a new channel: an event not resent would be acknowledged by the next. */
+#define OVERHEAD 64
 
 struct pending {
 	struct list link;
@@ -72,7 +75,7 @@ finish(struct emit *e, struct pending *p, bool ok)
 	void *ctx = p->ctx;
 
 	list_remove(&p->link);
-	e->bytes -= p->len;
+	e->bytes -= p->len + OVERHEAD;
 	free(p);
 	if (done != NULL)
 		done(ctx, ok);
@@ -84,22 +87,16 @@ static void
 on_grace(void *ctx)
 {
 	struct emit *e = ctx;
-	bool again = true;
 
-	while (again) {
-		again = false;
-		list_each(it, &e->queue) {
-			struct pending *p = list_entry(it, struct pending,
-			    link);
-			emit_done_fn *done = p->done;
+	/* A callback may add to the queue's end; only an answer of the
+	 * recorder takes from it. */
+	list_each(it, &e->queue) {
+		struct pending *p = list_entry(it, struct pending, link);
+		emit_done_fn *done = p->done;
 
-			if (done == NULL)
-				continue;
-			p->done = NULL;
+		p->done = NULL;
+		if (done != NULL)
 			done(p->ctx, false);
-			again = true;	/* the queue may have changed */
-			break;
-		}
 	}
 }
 
@@ -219,7 +216,7 @@ emit_event(struct emit *e, struct uuid id, struct uuid call,
 {
 	struct pending *p;
 
-	if (json.n > e->max_bytes - e->bytes)
+	if (json.n + OVERHEAD > e->max_bytes - e->bytes)
 		return -1;
 	if (done != NULL && e->chan == NULL)
 		return -1;
@@ -233,11 +230,11 @@ emit_event(struct emit *e, struct uuid id, struct uuid call,
 	p->len = json.n;
 	memcpy(p->json, json.p, json.n);
 	list_append(&e->queue, &p->link);
-	e->bytes += json.n;
+	e->bytes += json.n + OVERHEAD;
 	if (e->chan != NULL && send_one(e, p) != 0) {
 		e->next_n--;
 		list_remove(&p->link);
-		e->bytes -= p->len;
+		e->bytes -= p->len + OVERHEAD;
 		free(p);
 		return -1;
 	}

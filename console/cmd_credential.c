@@ -121,9 +121,11 @@ set(const struct cli *cli, const char *name)
 static int
 ls(const struct cli *cli)
 {
-	static const char *const heads[] = { "CREDENTIAL", "SET", NULL };
-	uint32_t array, n;
+	static const char *const heads[] = { "CREDENTIAL", "STORED",
+		"CONNECTORS", NULL };
+	uint32_t array, users, n, u;
 	struct op op;
+	struct buf b;
 	int rc;
 
 	op_begin(&op, "");
@@ -135,13 +137,19 @@ ls(const struct cli *cli)
 
 		for (n = op_first(&op, "credentials", &array);
 		    n != JSON_NONE; n = json_next(&op.doc, array, n)) {
-			char *name = json_strdup(&op.doc, n);
-
-			/* Plain names, or objects with a name and a time. */
-			cli_table_row(t, (const char *[]){ name != NULL ?
-			    name : op_str(&op, n, "name"), name != NULL ?
-			    "-" : cli_when(op_str(&op, n, "set")) });
-			free(name);
+			buf_init(&b, 1u << 20);
+			users = json_member(&op.doc, n, "connectors");
+			for (u = json_first(&op.doc, users); u != JSON_NONE;
+			    u = json_next(&op.doc, users, u)) {
+				buf_add_str(&b, b.len > 0 ? " " : "");
+				buf_add_slice(&b, json_inner(&op.doc, u));
+			}
+			buf_add_char(&b, '\0');
+			cli_table_row(t, (const char *[]){
+			    op_str(&op, n, "name"), op_bool(&op, n, "set") ?
+			    cli_when(op_str(&op, n, "updated")) : "missing",
+			    b.len > 1 ? buf_data(&b) : NULL });
+			buf_free(&b);
 		}
 		cli_table_end(t, "no credentials; store one: portreeve"
 		    " credential set NAME < file");

@@ -93,7 +93,7 @@ tool_ls(struct options *o)
 		    strcspn(text, "\n"));
 		buf_add_char(&about, '\0');
 		cli_table_row(t, (const char *[]){ buf_data(&name),
-		    class == NULL ? "(as the catalogue says)" :
+		    class == NULL ? "(not classified)" :
 		    class, mode != NULL && mode[0] != '\0' ?
 		    "every call is held" : op_str(&op, n, "by"),
 		    cli_when(op_str(&op, n, "seen")), buf_data(&about) });
@@ -189,7 +189,7 @@ connector_ls(struct options *o)
 
 		cli_table_row(t, (const char *[]){
 		    op_str(&op, n, "connector"), state == NULL ?
-		    "(as the catalogue says)" : state,
+		    "(not classified)" : state,
 		    cli_when(op_str(&op, n, "since")),
 		    op_str(&op, n, "by"), op_str(&op, n, "reason") });
 	}

@@ -203,6 +203,13 @@ void session_tick(struct broker *b, int64_t now);
 op_fn op_session_open, op_session_ls, op_session_close;
 
 /* -- broker_floor.c -- */
+struct connector_set;
+/* The catalogue in force, *owned* (connector_set_free); NULL: none. */
+struct connector_set *broker_catalogue(const struct snap *snap) MUST_USE;
+/* The enum conf_class that a file gives to a tool, or -1. It is what counts:
+ * an operator's class does not change it. set may be NULL. */
+int broker_filed_class(const struct connector_set *set, const char *connector,
+    const char *tool);
 /* enum conf_class, whose order is from strict to mild. */
 int broker_mildest_class(const struct snap *snap, const char *connector,
     const char *tool);

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "codec.h"
 #include "conf.h"
+#include "connector.h"
 #include "log.h"
 #include "snap.h"
 
@@ -206,21 +207,38 @@ out:
 	return r;
 }
 
+struct tool_list {
+	struct jsonw *w;		/* NULL: only count */
+	const struct connector_set *set;
+	bool unclassified;		/* only these */
+	unsigned n;
+};
+
 static int
 ls_tool(void *ctx, const struct state_tool *t)
 {
-	struct jsonw *w = ctx;
+	struct tool_list *l = ctx;
+	struct jsonw *w = l->w;
+	int class = broker_filed_class(l->set, t->connector, t->tool);
+	bool filed = class >= 0;
 	char digest[65];
 
+	if (l->unclassified && filed)
+		return 0;
+	l->n++;
+	if (w == NULL)
+		return 0;
+	if (!filed)
+		class = t->class;
 	hex_encode(t->digest, 32, digest);
 	jsonw_object(w, NULL);
 	jsonw_str(w, "connector", t->connector);
 	jsonw_str(w, "tool", t->tool);
-	jsonw_str(w, "class", t->class < 0 || t->class >= CONF_CLASSES ? NULL :
-	    conf_class_names[t->class]);
+	jsonw_str(w, "class", class < 0 || class >= CONF_CLASSES ? NULL :
+	    conf_class_names[class]);
 	jsonw_str(w, "mode", t->mode);
-	jsonw_str(w, "by", t->by);
-	jsonw_str(w, "reason", t->reason);
+	jsonw_str(w, "by", filed ? "catalogue" : t->by);
+	jsonw_str(w, "reason", filed ? NULL : t->reason);
 	op_time(w, "seen", t->seen);
 	op_time(w, "changed", t->changed);
 	jsonw_str(w, "definition_sha256", digest);
@@ -232,10 +250,16 @@ ls_tool(void *ctx, const struct state_tool *t)
 void
 op_tool_ls(struct broker_op *op)
 {
+	struct connector_set *set = broker_catalogue(op->b->env->snap);
+	struct tool_list l = { .w = &op->w, .set = set,
+		.unclassified = op->req.num[OPREQ_UNCLASSIFIED] != 0 };
+	int r;
+
 	op_ok(op);
 	jsonw_array(&op->w, "tools");
-	if (state_tool_each(op->b->st, op->req.num[OPREQ_UNCLASSIFIED] != 0,
-	    ls_tool, &op->w) != 0) {
+	r = state_tool_each(op->b->st, l.unclassified, ls_tool, &l);
+	connector_set_free(set);
+	if (r != 0) {
 		op_fail(op, "failed", "state.db could not be read");
 		return;
 	}
@@ -364,6 +388,22 @@ tool_known(struct broker_op *op, const char *connector, const char *tool)
 	return false;
 }
 
+/* A class that a file gives is read-only here: the gate goes by the file. */
+static bool
+filed_already(struct broker_op *op, const char *connector, const char *tool)
+{
+	struct connector_set *set = broker_catalogue(op->b->env->snap);
+	int class = broker_filed_class(set, connector, tool);
+
+	connector_set_free(set);
+	if (class < 0)
+		return false;
+	op_fail(op, "refused", "%s/%s is %s by the file of %s in connectors.d:"
+	    " change it there", connector, tool, conf_class_names[class],
+	    connector);
+	return true;
+}
+
 void
 op_tool_classify(struct broker_op *op)
 {
@@ -383,6 +423,8 @@ op_tool_classify(struct broker_op *op)
 		return;
 	}
 	if (!tool_known(op, connector, tool))
+		return;
+	if (filed_already(op, connector, tool))
 		return;
 	int mildest = broker_mildest_class(op->b->env->snap, connector, tool);
 
@@ -569,26 +611,19 @@ count_kill(void *ctx, const struct state_kill *k)
 	return 0;
 }
 
-static int
-count_tool(void *ctx, const struct state_tool *t)
-{
-	unsigned *n = ctx;
-
-	(void)t;
-	(*n)++;
-	return 0;
-}
-
 void
 op_status(struct broker_op *op)
 {
 	struct broker *b = op->b;
-	unsigned sessions = 0, kills = 0, tools = 0;
+	unsigned sessions = 0, kills = 0;
+	struct connector_set *set = broker_catalogue(b->env->snap);
+	struct tool_list tools = { .set = set, .unclassified = true };
 
 	(void)state_session_each(b->st, true, clock_wall_ms(), count_session,
 	    &sessions);
 	(void)state_kill_each(b->st, true, KILLPAGE_SLOTS, count_kill, &kills);
-	(void)state_tool_each(b->st, true, count_tool, &tools);
+	(void)state_tool_each(b->st, true, ls_tool, &tools);
+	connector_set_free(set);
 	op_ok(op);
 	jsonw_str(&op->w, "version", PORTREEVE_VERSION);
 	jsonw_str(&op->w, "snapshot", b->env->snap == NULL ? NULL :
@@ -614,6 +649,6 @@ op_status(struct broker_op *op)
 	jsonw_u64(&op->w, "held", b->waiting);
 	jsonw_u64(&op->w, "sessions", sessions);
 	jsonw_u64(&op->w, "kills", kills);
-	jsonw_u64(&op->w, "tools_unclassified", tools);
+	jsonw_u64(&op->w, "tools_unclassified", tools.n);
 	op_end(op);
 }

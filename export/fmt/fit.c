@@ -20,6 +20,22 @@ struct cut {
 	size_t n;
 };
 
+/* Bytes from p on, in steps of eight, that hold no control character. */
+static size_t
+clean_run(const char *p, size_t n)
+{
+	const uint64_t ones = 0x0101010101010101u;
+	size_t i = 0;
+	uint64_t v;
+
+	for (; n - i >= 8; i += 8) {
+		memcpy(&v, p + i, 8);
+		if (((v - ones * 0x20) & ~v & ones << 7) != 0)
+			break;
+	}
+	return i;
+}
+
 void
 fit_one_line(struct buf *out, struct slice json)
 {
@@ -27,9 +43,14 @@ fit_one_line(struct buf *out, struct slice json)
 
 	if (p == NULL)
 		return;
-	for (size_t i = 0; i < json.n; i++)
-		p[i] = (unsigned char)json.p[i] < 0x20 ? ' ' : json.p[i];
+	if (json.n > 0)
+		memcpy(p, json.p, json.n);
 	buf_commit(out, json.n);
+	for (size_t i = 0; i < json.n; i++) {
+		i += clean_run(p + i, json.n - i);
+		if (i < json.n && (unsigned char)p[i] < 0x20)
+			p[i] = ' ';
+	}
 }
 
 static bool

@@ -458,6 +458,12 @@ call_classify(struct exchange *ex)
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
 	    classify_rest(ex);
+	/* Clients of later revisions ask this first; told no, they go on with
+	 * initialize. To hold it would let each of them wait, to count it as a
+	 * denied call would raise findings about nothing. */
+	if (r == STEP_DONE && slice_is(ex->msg.method, "server/discover"))
+		return exchange_refuse(ex, REASON_REVISION, "Begin with "
+		    "initialize; the latest is 2025-11-25.");
 	ex->is_call = true;
 	if (r != STEP_DONE)
 		return r;
@@ -702,14 +708,15 @@ enum step_result
 call_hold(struct exchange *ex)
 {
 	int64_t ms = ex->view->conf->hold_expires_ms;
+	bool consume = ex->edited && !ex->consumed && ex->f->broker != NULL;
 
+	if (!consume && (ex->verdict.effect != CONF_HOLD || ex->consumed))
+		return STEP_DONE;
 	action_digest(&ex->action, ex->digest);
-	if (ex->edited && !ex->consumed && ex->f->broker != NULL) {
+	if (consume) {
 		svc_consume(ex);	/* what the approver wrote was judged */
 		return STEP_WAIT;
 	}
-	if (ex->verdict.effect != CONF_HOLD || ex->consumed)
-		return STEP_DONE;
 	ex->hold_expires_ms = clock_wall_ms() + ms;
 	if (call_send_hold(ex) != 0)
 		return exchange_refuse(ex, REASON_BROKER, "%s", "");

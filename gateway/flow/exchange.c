@@ -423,6 +423,16 @@ exchange_killed(const struct exchange *ex, const char **target_r)
 	return *target_r != NULL;
 }
 
+/* On an event stream of which all was sent, between two events, the call can
+ * still be answered: a client that only saw its stream end would wait. */
+static bool
+answer_fits(const struct exchange *ex)
+{
+	return ex->con->kind == CONNECTOR_MCP && ex->msg.kind == MCP_REQUEST &&
+	    (ex->hold_stream || ex->sse != NULL) && ex->chunked_out &&
+	    ex->c->out.len == 0;
+}
+
 void
 exchange_cut(struct exchange *ex, const char *target, enum reason r)
 {
@@ -441,13 +451,13 @@ exchange_cut(struct exchange *ex, const char *target, enum reason r)
 	ex->end_status = "cut";
 	ex->mode = RESP_END;
 	ex->keep_alive = false;
-	/* What was waiting to be sent of the killed call is not sent. */
-	if (ex->head_out)
-		buf_reset(&ex->c->out);
-	if (!ex->head_out) {
+	if (!ex->head_out || answer_fits(ex)) {
+		ex->hold_stream = ex->head_out;	/* as the last event */
 		exchange_answer_refusal(ex);
 		return;
 	}
+	/* What was waiting to be sent of the killed call is not sent. */
+	buf_reset(&ex->c->out);
 	finish_record(ex, "cut");
 	ex->over = true;
 	struct conn *c = ex->c;

@@ -69,12 +69,21 @@ struct tool_state {
 
 /* ---- asking another role: answers come by number ------------------------- */
 
-struct ask;
 typedef void ask_fn(void *ctx, enum msg_type type, struct unpack *u);
 
+struct ask {
+	uint64_t q;			/* 0: not in use */
+	struct chan *chan;
+	ask_fn *fn;
+	void *ctx;
+	uint32_t next_free;
+};
+
+/* The low half of a number is the slot, the high half tells its uses apart. */
 struct asks {
-	struct map by_q;
-	uint64_t next_q;
+	struct ask *v;
+	uint32_t n, first_free;		/* n: none is free */
+	uint32_t uses;
 };
 
 struct flow {

@@ -193,7 +193,9 @@ begin_body(struct exchange *ex)
 	if (!media_inspectable(&m)) {
 		bool empty = h->framing == HTTP1_BODY_LENGTH && h->length == 0;
 
-		if (empty || may_go_uninspected(ex, REASON_MEDIA,
+		if (!empty && m.kind == MEDIA_NONE && !ex->con->media_stream)
+			ex->mode = RESP_WHOLE;	/* may turn out empty */
+		else if (empty || may_go_uninspected(ex, REASON_MEDIA,
 		    media_kind_name(m.kind)))
 			begin_stream(ex);
 		else
@@ -265,6 +267,13 @@ deliver_whole(struct exchange *ex)
 	struct buf scratch;
 	int r;
 
+	/* Servers say 202 in chunks, of which there are none. */
+	if (ex->resp_media == MEDIA_NONE && text.n > 0 &&
+	    !exchange_exception(ex, REASON_MEDIA, "no Content-Type")) {
+		refuse_response(ex, REASON_MEDIA,
+		    "(the response has no Content-Type)");
+		return;
+	}
 	buf_init(&scratch, ex->rbody.max * 2 + 65536);
 	r = ex->resp_media == MEDIA_JSON && text.n > 0 ?
 	    content_result(ex, text, &scratch, &out) :
@@ -658,7 +667,6 @@ void
 relay_start(struct exchange *ex)
 {
 	ex->mode = RESP_HEAD;
-	set_watch(ex);
 	if (!ex->gated && ex->req->expect_continue &&
 	    http1_write_response(&ex->c->out, 100, slice_make(NULL, 0)) == 0 &&
 	    http1_write_end(&ex->c->out) == 0)

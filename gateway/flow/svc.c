@@ -15,13 +15,6 @@
 
 #define CHAN_OUT_MAX (64u << 20)
 
-struct ask {
-	uint64_t q;
-	struct chan *chan;
-	ask_fn *fn;
-	void *ctx;
-};
-
 struct leaf_entry {
 	struct tls_leaf *leaf;
 	int64_t until_ms;
@@ -32,8 +25,6 @@ struct leaf_entry {
 void
 svc_init(struct flow *f)
 {
-	map_init(&f->asks.by_q);
-	f->asks.next_q = 1;
 	map_init(&f->sessions);
 	map_init(&f->tools);
 	map_init(&f->states);
@@ -44,6 +35,47 @@ svc_init(struct flow *f)
 
 /* --- asking ---------------------------------------------------------------- */
 
+static struct ask *
+ask_new(struct asks *s)
+{
+	uint32_t i = s->first_free;
+
+	if (i == s->n) {
+		uint32_t n = s->n == 0 ? 64 : s->n * 2;
+
+		s->v = base_realloc(s->v, n * sizeof(*s->v));
+		memset(s->v + s->n, 0, (n - s->n) * sizeof(*s->v));
+		for (uint32_t k = s->n; k < n; k++)
+			s->v[k].next_free = k + 1;
+		s->n = n;
+	}
+	s->first_free = s->v[i].next_free;
+	if (++s->uses == 0)
+		s->uses = 1;
+	s->v[i].q = (uint64_t)s->uses << 32 | i;
+	return &s->v[i];
+}
+
+static struct ask *
+ask_find(const struct asks *s, uint64_t q)
+{
+	uint32_t i = (uint32_t)q;
+
+	return q != 0 && i < s->n && s->v[i].q == q ? &s->v[i] : NULL;
+}
+
+/* The slot may be used again from here on: what it held is answered. */
+static struct ask
+ask_take(struct asks *s, struct ask *a)
+{
+	struct ask was = *a;
+
+	a->q = 0;
+	a->next_free = s->first_free;
+	s->first_free = (uint32_t)was.q;
+	return was;
+}
+
 uint64_t
 svc_ask(struct flow *f, struct chan *c, enum msg_type type,
     struct slice body, ask_fn *fn, void *ctx)
@@ -53,69 +85,64 @@ svc_ask(struct flow *f, struct chan *c, enum msg_type type,
 
 	if (b == NULL)
 		return 0;
-	a = base_calloc(1, sizeof(*a));
-	*a = (struct ask){ f->asks.next_q++, c, fn, ctx };
+	a = ask_new(&f->asks);
+	a->chan = c;
+	a->fn = fn;
+	a->ctx = ctx;
 	pack_u64(b, a->q);
 	if (type == MSG_ADVISE || type == MSG_CONTEXT || type == MSG_MINT)
 		pack_slice(b, body);
 	else
 		buf_add_slice(b, body);	/* packed by the caller */
 	if (chan_end(c) != 0) {
-		free(a);
+		(void)ask_take(&f->asks, a);
 		return 0;
 	}
-	map_put(&f->asks.by_q, slice_make(&a->q, sizeof(a->q)), a);
 	return a->q;
 }
 
 void
 svc_forget(struct flow *f, uint64_t q)
 {
-	free(map_del(&f->asks.by_q, slice_make(&q, sizeof(q))));
+	struct ask *a = ask_find(&f->asks, q);
+
+	if (a != NULL)
+		(void)ask_take(&f->asks, a);
 }
 
 static int
 answered(struct flow *f, enum msg_type type, struct slice body)
 {
 	struct unpack u;
-	struct ask *a;
+	struct ask *a, was;
 
 	unpack_init(&u, body);
 	uint64_t q = unpack_u64(&u);
 
 	if (u.bad)
 		return -1;
-	a = map_del(&f->asks.by_q, slice_make(&q, sizeof(q)));
+	a = ask_find(&f->asks, q);
 	if (a == NULL)
 		return 0;	/* forgotten meanwhile */
-	a->fn(a->ctx, type, &u);
-	free(a);
+	was = ask_take(&f->asks, a);
+	was.fn(was.ctx, type, &u);
 	return 0;
 }
 
-/* A role has gone: whoever waits for it is told by a message of type 0. */
+/* A role has gone: whoever waits for it is told by a message of type 0. New
+ * questions go to another channel, so each slot is looked at once. */
 static void
 abandon(struct flow *f, struct chan *c)
 {
-	for (bool again = true; again;) {
-		size_t i = 0;
-		void *v;
+	for (uint32_t i = 0; i < f->asks.n; i++) {
+		struct ask was;
+		struct unpack u;
 
-		again = false;
-		while (map_next(&f->asks.by_q, &i, NULL, &v)) {
-			struct ask *a = v;
-			struct unpack u;
-
-			if (a->chan != c)
-				continue;
-			map_del(&f->asks.by_q, slice_make(&a->q,
-			    sizeof(a->q)));
-			unpack_init(&u, slice_make("", 0));
-			a->fn(a->ctx, (enum msg_type)0, &u);
-			free(a);
-			again = true;
-			break;
-		}
+		if (f->asks.v[i].q == 0 || f->asks.v[i].chan != c)
+			continue;
+		was = ask_take(&f->asks, &f->asks.v[i]);
+		unpack_init(&u, slice_make("", 0));
+		was.fn(was.ctx, (enum msg_type)0, &u);
 	}
 }
 

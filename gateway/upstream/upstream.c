@@ -246,7 +246,7 @@ connected(struct upstream_request *r)
 	u->watch = r->watch;
 	r->watch = NULL;
 	addr_format(&r->addrs[r->at], u->peer);
-	loop_fd_rebind(u->watch, 0, NULL, NULL);
+	loop_fd_rebind(u->watch, LOOP_READ, NULL, NULL);
 	request_free(r);
 	fn(ctx, u, REASON_NONE, "");
 }
@@ -384,7 +384,7 @@ upstream_get(struct upstream_pool *p, const struct upstream_target *t,
 
 	if (u != NULL) {
 		unlink_idle(u);
-		loop_fd_rebind(u->watch, 0, NULL, NULL);
+		loop_fd_rebind(u->watch, LOOP_READ, NULL, NULL);
 		fn(ctx, u, REASON_NONE, "");
 		return NULL;
 	}
@@ -395,7 +395,7 @@ upstream_get(struct upstream_pool *p, const struct upstream_target *t,
 	r->tls = t->tls;
 	r->key = slice_dup(t->key);
 	r->pins = base_calloc(t->npins + 1, sizeof(*r->pins));
-	if (t->npins != 0)
+	if (t->npins > 0)
 		memcpy(r->pins, t->pins, t->npins * sizeof(*r->pins));
 	r->npins = t->npins;
 	r->fn = fn;

@@ -39,9 +39,9 @@ struct upstream {
 	struct upstream *next;
 };
 
-/* u == NULL: reason and detail (a sentence, borrowed) say why. The watch is
- * set to no events and to the pool's handler; the user sets its own with
- * upstream_watch(). */
+/* u == NULL: reason and detail (a sentence, borrowed) say why. The watch
+ * waits for reading, as most users will, and has no handler: the user sets its
+ * own with upstream_watch() before the loop goes round. */
 typedef void upstream_done_fn(void *ctx, struct upstream *u,
     enum reason reason, const char *detail);
 

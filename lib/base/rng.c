@@ -92,35 +92,34 @@ uuid_format(struct uuid u, char out[UUID_TEXT_LEN])
 	*o = '\0';
 }
 
-static int
-digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
+/* Value + 1 of a digit, 0: it is none. Only lower case is written and read. */
+static const uint8_t digit_of[256] = {
+	['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6,
+	['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12,
+	['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
 
 bool
 uuid_parse(struct slice s, struct uuid *u_r)
 {
+	static const uint8_t starts[16] = { 0, 2, 4, 6, 9, 11, 14, 16, 19, 21,
+		24, 26, 28, 30, 32, 34 };
+	const unsigned char *p = (const unsigned char *)s.p;
+	bool bad = false;
 	struct uuid u;
-	size_t at = 0;
 
-	if (s.n != UUID_TEXT_LEN - 1)
+	if (s.n != UUID_TEXT_LEN - 1 || p[8] != '-' || p[13] != '-' ||
+	    p[18] != '-' || p[23] != '-')
 		return false;
 	for (int i = 0; i < 16; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			if (s.p[at++] != '-')
-				return false;
-		int hi = digit(s.p[at]), lo = digit(s.p[at + 1]);
+		unsigned hi = digit_of[p[starts[i]]];
+		unsigned lo = digit_of[p[starts[i] + 1]];
 
-		if (hi < 0 || lo < 0)
-			return false;
-		u.b[i] = (uint8_t)(hi << 4 | lo);
-		at += 2;
+		bad |= hi == 0 || lo == 0;
+		u.b[i] = (uint8_t)((hi - 1) << 4 | (lo - 1));
 	}
+	if (bad)
+		return false;
 	*u_r = u;
 	return true;
 }

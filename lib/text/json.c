@@ -15,7 +15,7 @@
 #include "utf8.h"
 
 #define NODES_FIRST 64
-#define PAIRWISE_MAX 16
+#define PAIRWISE_MAX 48	/* members compared without hashing */
 
 const struct json_limits json_limits_default = {
 	.depth = 128,
@@ -424,18 +424,33 @@ key_text(struct json_doc *d, uint32_t key)
 	return slice_make(d->scratch, n);
 }
 
-/* Small objects without escapes: each with each. */
+/* Equal keys have equal marks; k is a key with its quotes. */
+static inline uint8_t
+key_mark(struct slice k)
+{
+	return (uint8_t)(k.n * 31 + (unsigned char)k.p[1] * 7u +
+	    (unsigned char)k.p[k.n / 2] * 3u +
+	    (unsigned char)k.p[k.n - 2] * 13u);
+}
+
+/* Objects of not too many keys, without escapes: each with each, but only
+ * where the mark of a key was seen before. */
 static uint32_t
 duplicate_pairwise(const struct json_doc *d, uint32_t obj)
 {
 	struct slice keys[PAIRWISE_MAX];
 	uint32_t at = obj + 1, n = d->nodes[obj].count;
+	uint64_t seen[4] = { 0 };
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct json_node *k = &d->nodes[at];
 
 		keys[i] = slice_make(d->text.p + k->off, k->len);
-		for (uint32_t j = 0; j < i; j++)
+		uint8_t mark = key_mark(keys[i]);
+		bool known = seen[mark >> 6] >> (mark & 63) & 1;
+
+		seen[mark >> 6] |= 1ull << (mark & 63);
+		for (uint32_t j = 0; known && j < i; j++)
 			if (keys[j].n == keys[i].n &&
 			    keys[j].p[1] == keys[i].p[1] &&
 			    memcmp(keys[j].p, keys[i].p, keys[i].n) == 0)

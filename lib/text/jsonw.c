@@ -68,9 +68,42 @@ jsonw_escape(struct buf *b, struct slice s)
 	buf_add(b, s.p + from, s.n - from);
 }
 
+/* How many bytes from the start stand as they are: eight at a time. */
+static size_t
+plain_run(struct slice s)
+{
+	const uint64_t ones = 0x0101010101010101u, high = ones << 7;
+	size_t i = 0;
+
+	for (; s.n - i >= 8; i += 8) {
+		uint64_t v, quote, slash;
+
+		memcpy(&v, s.p + i, 8);
+		quote = v ^ ones * '"';
+		slash = v ^ ones * '\\';
+		if (((v | (v - ones * 0x20) | (quote - ones) |
+		    (slash - ones)) & high) != 0)
+			break;
+	}
+	while (i < s.n && is_plain((unsigned char)s.p[i]))
+		i++;
+	return i;
+}
+
+/* Most strings need no escape: then this is one reservation and one copy. */
 static void
 quoted(struct buf *b, struct slice s)
 {
+	char *p;
+
+	if (plain_run(s) == s.n && (p = buf_reserve(b, s.n + 2)) != NULL) {
+		*p = '"';
+		if (s.n > 0)
+			memcpy(p + 1, s.p, s.n);
+		p[s.n + 1] = '"';
+		buf_commit(b, s.n + 2);
+		return;
+	}
 	buf_add_char(b, '"');
 	jsonw_escape(b, s);
 	buf_add_char(b, '"');

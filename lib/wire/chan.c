@@ -291,7 +291,7 @@ take_fds(struct chan *c, struct msghdr *m)
 	return r;
 }
 
-/* 1: something was read; 0: nothing there; -1: gone. */
+/* 2: all there is was read; 1: there may be more; 0: nothing there; -1: gone. */
 static int
 receive(struct chan *c)
 {
@@ -310,7 +310,9 @@ receive(struct chan *c)
 	if (k == 0)
 		return -1;
 	buf_commit(&c->in, (size_t)k);
-	return take_fds(c, &m) != 0 ? -1 : 1;
+	if (take_fds(c, &m) != 0)
+		return -1;
+	return k < READ_SIZE ? 2 : 1;
 }
 
 /* Delivers whole frames; -1 when the channel must be dropped. */

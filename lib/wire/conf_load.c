@@ -592,6 +592,10 @@ read_exceptions(struct reader *r, const struct yaml_node *v)
 		    ARRAY_LEN(effects), &e, r->err) != 0)
 			return -1;
 		r->c->exceptions[i] = (enum conf_effect)e;
+		if (e == CONF_ALLOW && (i == REASON_CREDENTIAL ||
+		    i == REASON_BROKER || i == REASON_CLOCK))
+			warnf(r, yaml_get(v, names[i]), "`%s: allow` has no "
+			    "effect: there is nothing to go on with", names[i]);
 	}
 	return 0;
 }

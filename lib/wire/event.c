@@ -27,12 +27,17 @@ event_type_parse(struct slice name, enum event_type *t_r)
 	return false;
 }
 
+#define EVENT_ROOM 3584	/* with what is there a block of 4096 */
+
 void
 event_begin(struct jsonw *w, struct buf *b, struct uuid id,
     enum event_type type, enum role role)
 {
 	char text[UUID_TEXT_LEN], when[CLOCK_RFC3339_LEN];
 
+	/* Room for most events at once, instead of growing into it. */
+	if (buf_room(b) > EVENT_ROOM && buf_reserve(b, EVENT_ROOM) == NULL)
+		ASSERT(!"there is room");
 	uuid_format(id, text);
 	clock_format(clock_wall_ms(), when);
 	jsonw_init(w, b);

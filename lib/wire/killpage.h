@@ -2,7 +2,7 @@
  * killpage - the kill switch's shared page: read before every write to
  * either side of a call, written by the broker alone.
  *
- * One page of 8-byte atomics: epoch (grows with every change), all (non-zero:
+ * One small mapping of 8-byte atomics: epoch (grows with every change), all (non-zero:
  * everything is killed), then KILLPAGE_SLOTS hashed slots. A target's hash
  * (SipHash under a key stored in the page, of "connector/NAME", ...) is
  * looked up by linear probing; a hit means killed. Slot 0 = free. When the

@@ -40,8 +40,9 @@ struct parent_def {
 	int (*prepare)(struct parent *p, struct err *err);
 };
 
-/* main() of a daemon:  PROGRAM -c FILE [--control] | --check FILE |
- * --role NAME. */
+/* main() of a daemon:  PROGRAM -c FILE [--supervised]
+ * [--clock-offset-ms N] | --check FILE | --role NAME -c FILE. --supervised: the
+ * supervisor's channel is descriptor 3. */
 int parent_main(const struct parent_def *def, int argc, char **argv);
 
 /* For prepare and equip. */

@@ -15,6 +15,7 @@
 #include "codec.h"
 #include "ledgerdb.h"
 #include "log.h"
+#include "walvfs.h"
 
 /* Moving pages holds up the next group: few and often keeps that near a
  * millisecond (4,000 pages cost ten, 250 one, and hardly more in total). */
@@ -203,7 +204,8 @@ open_db(struct ledger *l, const char *dir, struct err *err)
 	}
 	close(fd);
 	if (sqlite3_open_v2(path, &l->db, SQLITE_OPEN_READWRITE |
-	    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL) != SQLITE_OK) {
+	    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, walvfs_name()) !=
+	    SQLITE_OK) {
 		err_set(err, "%s: %s", path, sqlite3_errmsg(l->db));
 		return -1;
 	}

@@ -538,8 +538,10 @@ class Suite:
     @contextlib.contextmanager
     def case(self, name):
         began = time.monotonic()
+        self.passed = False
         try:
             yield
+            self.passed = True
             print(f"PASS {name}", flush=True)
         except Exception as e:
             self.failures += 1

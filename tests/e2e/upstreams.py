@@ -217,7 +217,9 @@ class Nginx:
             # TLS before a server that speaks http only.
             self.front = free_port()
             servers += f"""
+  log_format bodies escape=json '{{"body":"$request_body"}}';
   server {{ listen 127.0.0.1:{self.front} ssl; server_name localhost;
+    client_body_buffer_size 2m; access_log {self.dir}/bodies.log bodies;
     ssl_certificate {pair[0]}; ssl_certificate_key {pair[1]};
     location / {{ proxy_pass http://127.0.0.1:{front}; proxy_http_version 1.1;
       proxy_set_header Connection ""; proxy_set_header Host localhost:{front};

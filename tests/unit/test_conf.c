@@ -195,6 +195,19 @@ test_full(void **st)
 	conf_free(c);
 }
 
+/* What has no open answer is not silently taken for one. */
+static void
+test_exceptions_without_effect(void **st)
+{
+	(void)st;
+	conf_free(good("exceptions: { credential-unavailable: allow }\n"));
+	assert_non_null(strstr(warned, "p.yaml:1:39: `credential-unavailable: "
+	    "allow` has no effect"));
+	conf_free(good("exceptions: { detector-late: allow, "
+	    "approvals-unavailable: deny }\n"));
+	assert_string_equal(warned, "");
+}
+
 static void
 test_pack(void **st)
 {
@@ -459,6 +472,7 @@ main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_matrix),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_exceptions_without_effect),
 		cmocka_unit_test(test_pack),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_no_false_secrets),

@@ -275,13 +275,18 @@ SCENARIOS = {f.__name__: f for f in (
 # --- running ------------------------------------------------------------------------
 
 def run_json(program, *args):
-    p = subprocess.run(
-        (["taskset", "-c", str(rig.SUBJECT_CPU)] if rig.PINNED else []) +
-        [str(rig.OUT / program), *map(str, args)],
-        text=True, capture_output=True)
-    if p.returncode != 0:
-        raise rig.Broken(f"{program}: {p.stderr.strip()}")
-    return json.loads(p.stdout)
+    log = b_log(program)
+    p = rig.start([rig.OUT / program, *args], rig.SUBJECT_CPU, log,
+                  stdout=subprocess.PIPE, text=True)
+    out = p.stdout.read()
+    rig.running.remove(p)
+    if p.wait() != 0:
+        raise rig.Broken(f"{program}: {log.read_text().strip()}")
+    return json.loads(out)
+
+
+def b_log(program):
+    return rig.OUT / f"{program}.log"
 
 
 def with_subject(b, kind, fn, period_ms=1000):

@@ -170,23 +170,32 @@ class Stream(threading.Thread):
 
     def run(self):
         try:
-            conn = self.agent.connect()
-            response = self.agent.post(conn, {
-                "jsonrpc": "2.0", "id": "watch", "method": "tools/call",
-                "params": {"name": "watch", "arguments": {}}})
-            for message in events(response):
-                if message.get("method") != "notifications/message":
-                    raise Refused(200, json.dumps(message))
-                self.times.append(time.monotonic())
-            # The end of a chunked body that nobody ended is an end of file
-            # to http.client's readline(): only what it left tells.
-            cut = response.chunk_left is not None or not response.isclosed()
-            self.ended = "cut" if cut else "finished"
+            how = self.watch()
         except (OSError, http.client.HTTPException) as e:
-            self.ended = f"cut ({type(e).__name__})"
+            how = f"cut ({type(e).__name__})"
         except (Refused, ValueError) as e:
-            self.ended = f"refused: {e}"
+            how = f"refused: {e}"
         self.ended_at = time.monotonic()
+        self.ended = how        # last: who waits for it reads the time next
+
+    def watch(self):
+        conn = self.agent.connect()
+        response = self.agent.post(conn, {
+            "jsonrpc": "2.0", "id": "watch", "method": "tools/call",
+            "params": {"name": "watch", "arguments": {}}})
+        for message in events(response):
+            if message.get("method") == "notifications/message":
+                self.times.append(time.monotonic())
+                continue
+            # The gateway ends a killed stream with an answer that says so.
+            meta = message.get("result", {}).get("_meta", {})
+            if meta.get("portreeve/reason") != "killed":
+                raise Refused(200, json.dumps(message))
+            return "cut (told: killed)"
+        # The end of a chunked body that nobody ended is an end of file to
+        # http.client's readline(): only what it left tells.
+        cut = response.chunk_left is not None or not response.isclosed()
+        return "cut" if cut else "finished"
 
 
 def main():

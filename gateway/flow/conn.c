@@ -58,6 +58,13 @@ conn_abort(struct conn *c)
 	conn_free(c);
 }
 
+void
+conn_sever(struct conn *c)
+{
+	if (!c->closed && c->s != NULL)
+		shutdown(stream_fd(c->s), SHUT_RDWR);
+}
+
 static void
 conn_close(struct conn *c)
 {

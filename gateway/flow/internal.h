@@ -154,6 +154,8 @@ void conn_kick(struct conn *c);
 /* After what is in c->out has left: close. */
 void conn_finish(struct conn *c);
 void conn_abort(struct conn *c);
+/* The peer sees the end now; the connection itself is still to be closed. */
+void conn_sever(struct conn *c);
 /* The exchange is over: read the next request, or close. */
 void conn_next(struct conn *c, bool keep);
 void conn_begin_sniff(struct conn *c);

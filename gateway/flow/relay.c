@@ -185,6 +185,8 @@ begin_body(struct exchange *ex)
 		ex->mode = RESP_SSE;
 		ex->sse = base_calloc(1, sizeof(*ex->sse));
 		sse_init(ex->sse, NULL);
+		if (ex->c->in.len == 0)		/* it may stay open for hours */
+			buf_wipe_free(&ex->c->in);
 		if (!ex->hold_stream && write_client_head(ex,
 		    HTTP1_BODY_CHUNKED, 0) != 0)
 			refuse_response(ex, REASON_UPSTREAM, "");
@@ -660,6 +662,8 @@ relay_upstream_event(void *ctx, unsigned events)
 	if (!ex->u_paused)
 		upstream_read(ex);
 	relay_pump(ex);
+	if (!ex->over && ex->mode == RESP_SSE && ex->uin.len == 0)
+		buf_wipe_free(&ex->uin);	/* the next event may be far */
 	set_watch(ex);
 }
 

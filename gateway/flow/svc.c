@@ -586,24 +586,38 @@ svc_killed(struct flow *f, const struct view *v, size_t con_at,
 	return target;
 }
 
+static bool
+cut_by_kill(const struct exchange *ex, const char **target_r)
+{
+	return !ex->over && ex->con != NULL && ex->step > STEP_CLASSIFY &&
+	    exchange_killed(ex, target_r);
+}
+
 /* The eventfd: something was killed. Cut what runs against it, then say so. */
 void
 svc_on_kill(void *ctx, unsigned events)
 {
 	struct flow *f = ctx;
 	uint64_t n, epoch = killpage_epoch(f->kill);
+	const char *target;
 	uint32_t cut = 0;
 	struct buf *b;
 
 	(void)events;
 	if (read(f->eventfd, &n, sizeof(n)) != sizeof(n))
 		return;
+	/* First every agent sees its stream end; what each cut costs beyond
+	 * that (the outcome, two TLS states) comes after. */
+	list_each(it, &f->exchanges) {
+		struct exchange *ex = list_entry(it, struct exchange, link);
+
+		if (cut_by_kill(ex, &target) && ex->head_out)
+			conn_sever(ex->c);
+	}
 	list_each_safe(it, tmp, &f->exchanges) {
 		struct exchange *ex = list_entry(it, struct exchange, link);
-		const char *target;
 
-		if (ex->over || ex->con == NULL || ex->step <= STEP_CLASSIFY ||
-		    !exchange_killed(ex, &target))
+		if (!cut_by_kill(ex, &target))
 			continue;
 		exchange_cut(ex, target, REASON_KILLED);
 		cut++;

@@ -124,16 +124,18 @@ char *
 arena_printf(struct arena *a, const char *fmt, ...)
 {
 	va_list ap, ap2;
-	char *p = NULL;
+	char *p = NULL, small[256];
 	int n;
 
 	va_start(ap, fmt);
 	va_copy(ap2, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(small, sizeof(small), fmt, ap);
 	va_end(ap);
 	ASSERT(n >= 0);
 	p = arena_alloc(a, (size_t)n + 1);
-	if (p != NULL)
+	if (p != NULL && (size_t)n < sizeof(small))
+		memcpy(p, small, (size_t)n + 1);
+	else if (p != NULL)
 		vsnprintf(p, (size_t)n + 1, fmt, ap2);
 	va_end(ap2);
 	return p;

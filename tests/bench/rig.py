@@ -31,17 +31,23 @@ class Broken(Exception):
     """A measurement could not be made."""
 
 
+def prefer(pid):
+    """Other work of the machine shall disturb little. A nice value counts
+    within its autogroup only, and each session has one of its own."""
+    try:
+        if ROOTLY:
+            os.setpriority(os.PRIO_PROCESS, pid, -20)
+            pathlib.Path(f"/proc/{pid}/autogroup").write_text("-20")
+    except OSError:
+        pass
+
+
 def _quick(cpu):
     def before():
         os.setsid()
         if PINNED:
             os.sched_setaffinity(0, {cpu})
-        if ROOTLY:      # other work of the machine shall disturb little
-            os.setpriority(os.PRIO_PROCESS, 0, -20)
-            try:
-                pathlib.Path("/proc/self/autogroup").write_text("-20")
-            except OSError:
-                pass
+        prefer(os.getpid())
     return before
 
 
@@ -263,6 +269,8 @@ class Subject:
         self.log = scene.dir / f"{self.name}.log"
         self.target = f"127.0.0.1:{origin.port}"
         self.begin()
+        for pid in self.pids():     # a daemon may have made its own session
+            prefer(pid)
 
     def begin(self):
         pass

@@ -462,11 +462,12 @@ def call(tool, arguments=None, id=1, **meta):
     return rpc("tools/call", p, id)
 
 
-def recv_all(s, timeout=15):
+def recv_all(s, timeout=15, until=None):
+    """To the end, for the timeout, or to where `until` has come."""
     s.settimeout(timeout * SLOW)
     out = b""
     try:
-        while True:
+        while until is None or until not in out:
             d = s.recv(65536)
             if not d:
                 break
@@ -487,13 +488,13 @@ def ended(s, timeout=5):
         return True
 
 
-def raw(port, data, timeout=15, shutdown=False):
+def raw(port, data, timeout=15, shutdown=False, until=None):
     """Sends bytes, reads until the other side closes (or for timeout)."""
     with socket.create_connection(("127.0.0.1", port)) as s:
         s.sendall(data)
         if shutdown:
             s.shutdown(socket.SHUT_WR)
-        return recv_all(s, timeout)
+        return recv_all(s, timeout, until)
 
 
 def connect(gw, token, authority, tls=None, sni=None):

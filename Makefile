@@ -8,7 +8,7 @@ B ?= release
 O := build/$(B)
 CC := gcc
 VERSION := 0.1.0
-DEPS := libssl libcrypto sqlite3 jansson libsodium yaml-0.1 libhs libpcre2-8 \
+DEPS := libssl libcrypto sqlite3 libsodium yaml-0.1 libhs libpcre2-8 \
 	libcares libseccomp
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wvla \

@@ -183,7 +183,9 @@ answer(struct consumer *c)
 		if (answer_now(c, &err) == 0) {
 			r->failures = 0;
 		} else {
-			if (r->failures++ % 50 == 0)
+			/* The first time is a recorder that is still making
+			 * the file. */
+			if (r->failures++ % 50 == 1)
 				log_warn("the ledger cannot be read, tried "
 				    "again: %s", err.text);
 			close_db(r);

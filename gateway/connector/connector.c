@@ -135,7 +135,7 @@ connector_clear(struct connector *c)
 	for (size_t i = 0; i < c->ntools; i++)
 		free(c->tools[i].name);
 	for (size_t i = 0; i < c->noperations; i++) {
-		free(c->operations[i].name);
+		free(c->operations[i].tool.name);	/* .name is the same */
 		free(c->operations[i].method);
 		free(c->operations[i].path);
 	}

@@ -276,6 +276,10 @@ allow_network(scmp_filter_ctx f, unsigned rights)
 		    SCMP_A0(SCMP_CMP_EQ, AF_INET6));
 		r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0);
 	}
+	if (rights & SANDBOX_LISTEN) {
+		r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(bind), 0);
+		r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(listen), 0);
+	}
 	if (rights & (SANDBOX_ACCEPT | SANDBOX_LISTEN)) {
 		r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(accept4), 0);
 		r |= seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(accept), 0);

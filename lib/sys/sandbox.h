@@ -18,11 +18,11 @@
 #include "err.h"
 
 enum {
-	SANDBOX_INET = 1,	/* socket(AF_INET, AF_INET6), bind, connect */
+	SANDBOX_INET = 1,	/* socket(AF_INET, AF_INET6), connect */
 	SANDBOX_ACCEPT = 2,	/* accept on sockets that were given */
 	SANDBOX_FILES = 4,	/* open below dirs[] only */
 	SANDBOX_SPAWN = 8,	/* parents: fork, exec, wait, kill, pidfds */
-	SANDBOX_LISTEN = 16,	/* parents: bind and listen */
+	SANDBOX_LISTEN = 16,	/* bind, listen, accept */
 	SANDBOX_MEMFD = 32	/* the compiler: make and seal a memfd */
 };
 

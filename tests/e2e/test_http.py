@@ -146,6 +146,8 @@ def watch_memory(run):
     finally:
         done.set()
         t.join()
+    print(f"     the proxy grew by {(peak - before) / MB:.1f} MB, from "
+          f"{before / MB:.1f}")
     return a, peak - before
 
 
@@ -670,6 +672,7 @@ with suite.case("SSE: every event comes through when it is sent"):
     p.wait(20)
     equal(len(late), 10, "events")
     late.sort()
+    print(f"     median delay of an event: {late[5] * 1e3:.2f} ms")
     check(late[5] < 0.02 * SLOW, f"median delay of an event: {late[5]:.4f} s")
 
 with suite.case("SSE: a reader that stops holds the upstream, memory stays"):

@@ -20,6 +20,7 @@ struct end {
 };
 
 static struct loop *l;
+static int null_fd;
 
 /* Reads what the text of a body in msgs.def says: "u64 q, str host, ...". A
  * list is its count and entries until the end. */
@@ -129,7 +130,8 @@ give(int fd, const uint8_t *p, size_t n, bool with_fd)
 		ctl.h.cmsg_level = SOL_SOCKET;
 		ctl.h.cmsg_type = SCM_RIGHTS;
 		ctl.h.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&ctl.h), &fd, sizeof(int));
+		/* Any but the socket: it would keep itself alive. */
+		memcpy(CMSG_DATA(&ctl.h), &null_fd, sizeof(int));
 	}
 	if (sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return;		/* dropped: the other end is gone */
@@ -148,6 +150,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (l == NULL) {
 		log_init("fuzz", LOG_LV_ERROR);
 		l = loop_new();
+		null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		ASSERT(null_fd >= 0);
 	}
 	/* The first byte: the size of pieces, where descriptors travel. */
 	how = data[0];

@@ -1,0 +1,425 @@
+/* gateway/connector: compiling, its errors, matching, the packed form. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "connector.h"
+#include "pack.h"
+
+#define BASE "name: x\nurl: https://a.example/mcp\nagents: [a]\n"
+
+static struct conf conf = { .matrix = {
+	{ CONF_DENY, CONF_HOLD, CONF_HOLD, CONF_ALLOW },
+	{ CONF_HOLD, CONF_HOLD, CONF_ALLOW, CONF_ALLOW },
+	{ CONF_DENY, CONF_DENY, CONF_HOLD, CONF_ALLOW } } };
+static char warnings[2048];
+
+static void
+on_warn(void *ctx, const char *text)
+{
+	size_t n = strlen(warnings);
+
+	(void)ctx;
+	snprintf(warnings + n, sizeof(warnings) - n, "%s\n", text);
+}
+
+static struct connector_set *
+load(struct snap_writer *w)
+{
+	struct err err = { 0 };
+	int fd = snap_seal(w, &err);
+
+	if (fd < 0)
+		fail_msg("%s", err.text);
+	struct snap *s = snap_open(fd, &err);
+
+	assert_non_null(s);
+	struct connector_set *set = connector_load(s);
+
+	snap_close(s);
+	snap_writer_free(w);
+	return set;
+}
+
+static struct connector_set *
+compile(const char *text)
+{
+	struct err err = { 0 };
+	struct snap_writer w;
+
+	snap_writer_init(&w);
+	if (connector_parse(&conf, "c.yaml", slice_str(text), &w, &err) != 0)
+		fail_msg("%s", err.text);
+	struct connector_set *set = load(&w);
+
+	assert_non_null(set);
+	assert_int_equal(set->n, 1);
+	return set;
+}
+
+static void
+test_errors(void **st)
+{
+	static const char *const cases[][2] = {
+		{ "nmae: x\n", "c.yaml:1:1: .*name" },
+		{ BASE "agnets: [b]\n", "c.yaml:4:1: .*agents" },
+		{ BASE "api_key: q\n", "c.yaml:4:1: .*credential set" },
+		{ "url: https://a.example/\nagents: [a]\n", "name: is requ" },
+		{ "name: Big\nurl: https://a.example/\n", "name: is requ" },
+		{ "name: x\nagents: [a]\n", "c.yaml:1:1: .*url: is requ" },
+		{ "name: x\nurl: ftp://a.example/\n", "c.yaml:2:6: url: " },
+		{ "name: x\nurl: https://a.example/?q=1\n", "no query" },
+		{ "name: x\nurl: https://u@a.example/\n", "c.yaml:2:6: " },
+		{ "name: x\nurl: https://a.example/\n", "agents: must name" },
+		{ "name: x\nurl: https://a.example/\nagents: []\n",
+		    "c.yaml:3:9: agents: must name" },
+		{ "name: x\nurl: https://a.example/\nagents: a\n",
+		    "c.yaml:3:9: agents: must be a list" },
+		{ "name: x\nurl: https://a.example/\nagents: [[a]]\n",
+		    "c.yaml:3:10: agents: " },
+		{ BASE "pin: [300.1.1.1]\n", "c.yaml:4:7: pin: 300.1.1.1" },
+		{ BASE "pin: [10.0.0.1/8]\n", "c.yaml:4:7: pin: " },
+		{ BASE "hosts: [\"a b\"]\n", "c.yaml:4:9: a b is no host" },
+		{ BASE "state: ask-all\n", "c.yaml:4:8: " },
+		{ BASE "kind: mpc\n", "c.yaml:4:7: .*mcp" },
+		{ BASE "approved: yess\n", "c.yaml:4:11: " },
+		{ BASE "log_result: -1\n", "c.yaml:4:13: " },
+		{ BASE "credential: { name: g, type: bearr }\n", "bearer" },
+		{ BASE "credential: { type: bearer }\n", "credential.name" },
+		{ BASE "credential: { name: g, type: header }\n",
+		    "credential.header: is required" },
+		{ BASE "matrix: { supervized: { moderate: allow } }\n",
+		    "c.yaml:4:11: .*supervised" },
+		{ BASE "matrix: { manual: { moderate: alow } }\n", "allow" },
+		{ BASE "tools: [echo]\n", "c.yaml:4:8: tools: must be a map" },
+		{ BASE "tools: { echo: { class: read_only } }\n",
+		    "read-only" },
+		{ BASE "tools: { echo: { clas: moderate } }\n", "class" },
+		{ BASE "operations: {}\n", "operations: must be a list" },
+		{ BASE "operations: [ { name: o, method: GET } ]\n",
+		    "needs name, method" },
+		{ BASE "operations: [ { name: o, method: GET, path: v } ]\n",
+		    "begins with /" },
+		{ BASE "operations: [ { name: o, method: get, path: /v } ]\n",
+		    "c.yaml:4:34: method: get" },
+		{ BASE "operations: [ { name: o, method: GET, "
+		    "path: \"/v{a}\" } ]\n", "c.yaml:4:45: path: " },
+		{ BASE "operations: [ { name: o, method: GET, "
+		    "path: \"/v?a=1\" } ]\n", "it has no query" },
+		{ BASE "operations: [ { name: o, method: GET, path: /a },"
+		    " { name: o, method: DELETE, path: /a } ]\n",
+		    "c.yaml:4:51: operation o is defined twice" },
+		{ BASE "operations: [ { name: o, method: DELETE, path: /v, "
+		    "class: moderate } ]\n", "DELETE is at least dangerous" },
+		{ BASE "operations: [ { name: o, method: PATCH, path: /v, "
+		    "class: read-only } ]\n", "PATCH is at least moderate" },
+		{ BASE "ca: 1\n---\n", "c.yaml:" },
+	};
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err err = { 0 };
+		struct snap_writer w;
+		char want[128];
+		char *part = want;
+
+		snap_writer_init(&w);
+		assert_int_equal(connector_parse(&conf, "c.yaml",
+		    slice_str(cases[i][0]), &w, &err), -1);
+		assert_true(err.set);
+		assert_int_equal(w.count, 0);
+		snprintf(want, sizeof(want), "%s", cases[i][1]);
+		/* "a.*b": both stand in the text, in this order. */
+		char *gap = strstr(want, ".*");
+
+		if (gap != NULL)
+			*gap = '\0';
+		const char *at = strstr(err.text, part);
+
+		if (at == NULL || (gap != NULL &&
+		    strstr(at + strlen(part), gap + 2) == NULL))
+			fail_msg("%zu: \"%s\" does not say %s", i, err.text,
+			    cases[i][1]);
+		snap_writer_free(&w);
+	}
+}
+
+static void
+test_round_trip(void **st)
+{
+	struct connector_set *set = compile(
+	    "name: demo\nkind: rest\nurl: HTTPS://API.Example:8443/v1/\n"
+	    "hosts: [CDN.example, \"b.example:444\"]\n"
+	    "pin: [10.1.2.3, \"fd00::/8\"]\nowner: o\npurpose: p\n"
+	    "vendor: v\nsource: s\nreviewer: r\nreview_by: 2027-01-01\n"
+	    "data_class: internal\nrisk: low\nenvironment: prod\n"
+	    "approved: false\nstate: observe\nagents: [coder, triage]\n"
+	    "credential: { name: gh, type: header, header: X-Key, "
+	    "template: \"k {}\" }\nmedia: stream\nlog_result: 77\n"
+	    "matrix: { autonomous: { unknown: hold } }\n"
+	    "tools: { echo: { class: read-only, approval: auto }, "
+	    "off: { enabled: false } }\noperations:\n"
+	    " - { name: get, method: GET, path: \"/v1/i/{id}\", "
+	    "class: read-only }\n - { name: del, method: DELETE, "
+	    "path: \"/v1/i/{id}\" }\n");
+	struct connector *c = &set->v[0];
+
+	(void)st;
+	assert_string_equal(c->name, "demo");
+	assert_int_equal(c->kind, CONNECTOR_REST);
+	assert_int_equal(c->state, POLICY_OBSERVE);
+	assert_true(c->tls && c->media_stream && !c->approved);
+	assert_string_equal(c->path, "/v1/");
+	assert_int_equal(c->nhosts, 3);
+	assert_string_equal(c->hosts[0].host, "api.example");
+	assert_int_equal(c->hosts[0].port, 8443);
+	assert_string_equal(c->hosts[1].host, "cdn.example");
+	assert_int_equal(c->hosts[1].port, 443);
+	assert_int_equal(c->hosts[2].port, 444);
+	assert_int_equal(c->npins, 2);
+	assert_int_equal(c->pins[1].bits, 8);
+	assert_string_equal(c->owner, "o");
+	assert_string_equal(c->purpose, "p");
+	assert_string_equal(c->vendor, "v");
+	assert_string_equal(c->source, "s");
+	assert_string_equal(c->reviewer, "r");
+	assert_string_equal(c->review_by, "2027-01-01");
+	assert_string_equal(c->data_class, "internal");
+	assert_string_equal(c->risk, "low");
+	assert_string_equal(c->environment, "prod");
+	assert_string_equal(c->credential, "gh");
+	assert_string_equal(c->cred_type, "header");
+	assert_string_equal(c->cred_header, "X-Key");
+	assert_string_equal(c->cred_template, "k {}");
+	assert_int_equal(c->log_result, 77);
+	/* The matrix of the main file, changed where this one says. */
+	assert_int_equal(c->matrix[CONF_AUTONOMOUS][CONF_UNKNOWN], CONF_HOLD);
+	assert_int_equal(c->matrix[CONF_AUTONOMOUS][CONF_DANGEROUS],
+	    CONF_DENY);
+	assert_int_equal(c->matrix[CONF_MANUAL][CONF_UNKNOWN], CONF_DENY);
+	assert_true(connector_allows_agent(c, "triage"));
+	assert_false(connector_allows_agent(c, "tria"));
+	const struct connector_tool *t = connector_tool(c, SLICE("echo"));
+
+	assert_non_null(t);
+	assert_true(t->classified && t->enabled);
+	assert_int_equal(t->klass, CONF_READ_ONLY);
+	assert_int_equal(t->approval, POLICY_AUTO);
+	t = connector_tool(c, SLICE("off"));
+	assert_true(!t->classified && !t->enabled);
+	assert_int_equal(t->klass, CONF_UNKNOWN);
+	assert_null(connector_tool(c, SLICE("ech")));
+	assert_non_null(connector_tool(c, SLICE("del")));
+	const struct connector_operation *o = connector_operation(c,
+	    SLICE("HEAD"), SLICE("/v1/i/7"));
+
+	assert_non_null(o);
+	assert_string_equal(o->name, "get");
+	o = connector_operation(c, SLICE("DELETE"), SLICE("/v1/i/7"));
+	assert_string_equal(o->name, "del");
+	assert_null(connector_operation(c, SLICE("PUT"), SLICE("/v1/i/7")));
+	assert_null(connector_operation(c, SLICE("GET"), SLICE("/v1/i")));
+	assert_ptr_equal(connector_named(set, SLICE("demo")), c);
+	assert_null(connector_named(set, SLICE("dem")));
+	connector_set_free(set);
+}
+
+static void
+test_defaults(void **st)
+{
+	struct connector_set *set = compile(BASE);
+	struct connector *c = &set->v[0];
+
+	(void)st;
+	assert_int_equal(c->kind, CONNECTOR_MCP);
+	assert_int_equal(c->state, POLICY_ENABLED);
+	assert_true(c->approved && c->tls && !c->media_stream);
+	assert_int_equal(c->log_result, 65536);
+	assert_string_equal(c->credential, "");
+	assert_memory_equal(c->matrix, conf.matrix, sizeof(conf.matrix));
+	connector_set_free(set);
+}
+
+static void
+test_templates(void **st)
+{
+	static const struct {
+		const char *t, *path;
+		bool match;
+	} cases[] = { { "/", "/", true }, { "/a", "/a", true },
+		{ "/a", "/a/", false }, { "/a/", "/a", false },
+		{ "/a/{id}", "/a/7", true }, { "/a/{id}", "/a/", false },
+		{ "/a/{id}", "/a", false }, { "/a/{id}", "/a/7/", false },
+		{ "/a/{id}", "/a/7/b", false }, { "/a/{id}/b", "/a/7/b", true },
+		{ "/{x}/{y}", "/1/2", true }, { "/{x}/{y}", "//2", false },
+		{ "/a", "/A", false }, { "/a/{id}", "/a/{id}", true },
+		{ "/a", "", false } };
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (connector_path_match(cases[i].t, slice_str(cases[i].path))
+		    != cases[i].match)
+			fail_msg("%s and %s", cases[i].t, cases[i].path);
+}
+
+static void
+put_file(const char *dir, const char *name, const char *text)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void
+remove_all(const char *dir)
+{
+	static const char *const names[] = { "a.yaml", "b.yaml", "c.yml",
+		"d.yaml", "ca.pem", "note.txt", ".hidden.yaml", "fifo" };
+	char path[256];
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
+static int
+compile_dir(const char *dir, struct snap_writer *w, struct err *err)
+{
+	conf.connectors_dir = (char *)(uintptr_t)dir;
+	warnings[0] = '\0';
+	memset(err, 0, sizeof(*err));
+	snap_writer_init(w);
+	return connector_compile(&conf, w, on_warn, NULL, err);
+}
+
+static void
+test_folder(void **st)
+{
+	char dir[] = "/tmp/pr-connectors-XXXXXX", path[64];
+	struct snap_writer w;
+	struct err err;
+
+	(void)st;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(compile_dir(dir, &w, &err), 0);
+	assert_non_null(strstr(warnings, "every host is refused"));
+	snap_writer_free(&w);
+	put_file(dir, "a.yaml", "name: root\nurl: https://h.example/\n"
+	    "agents: [a]\napproved: false\n");
+	put_file(dir, "b.yaml", "name: deep\nurl: https://h.example/api/v1\n"
+	    "agents: [\"*\"]\nca: ca.pem\n");
+	put_file(dir, "c.yml", "name: mid\nurl: https://h.example/api/\n"
+	    "agents: [a]\n");
+	put_file(dir, "ca.pem", "PEM\n");
+	put_file(dir, "note.txt", "no: connector\n");
+	put_file(dir, ".hidden.yaml", "no: connector\n");
+	assert_int_equal(compile_dir(dir, &w, &err), 0);
+	assert_non_null(strstr(warnings, "connector root is not approved"));
+	struct connector_set *set = load(&w);
+
+	assert_int_equal(set->n, 3);
+	assert_string_equal(connector_named(set, SLICE("deep"))->ca_pem,
+	    "PEM\n");
+	static const char *const at[][2] = { { "/", "root" },
+		{ "/api", "mid" }, { "/api/", "mid" }, { "/apix", "root" },
+		{ "/api/v1", "deep" }, { "/api/v1/x", "deep" },
+		{ "/api/v10", "mid" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(at); i++)
+		assert_string_equal(connector_at(set, "h.example", 443,
+		    slice_str(at[i][0]))->name, at[i][1]);
+	assert_non_null(connector_at(set, "h.example", 443,
+	    slice_make(NULL, 0)));
+	assert_null(connector_at(set, "h.example", 80, SLICE("/")));
+	assert_null(connector_at(set, "x.h.example", 443, SLICE("/")));
+	assert_true(connector_allows_agent(connector_named(set,
+	    SLICE("deep")), "anyone"));
+	connector_set_free(set);
+	put_file(dir, "d.yaml", "name: mid\nurl: https://z.example/\n"
+	    "agents: [a]\n");
+	assert_int_equal(compile_dir(dir, &w, &err), -1);
+	assert_non_null(strstr(err.text, "d.yaml:1:1: connector mid is "
+	    "defined twice"));
+	snap_writer_free(&w);
+	/* A FIFO for a CA is told, not waited for. */
+	snprintf(path, sizeof(path), "%s/fifo", dir);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	put_file(dir, "d.yaml", BASE "ca: fifo\n");
+	assert_int_equal(compile_dir(dir, &w, &err), -1);
+	assert_non_null(strstr(err.text, "d.yaml:4:5: "));
+	snap_writer_free(&w);
+	remove_all(dir);
+	assert_int_equal(compile_dir(dir, &w, &err), -1);
+	assert_non_null(strstr(err.text, "names the folder"));
+	snap_writer_free(&w);
+}
+
+/* A section cut at every byte, and every byte of it changed, is refused or
+ * read within its bounds (ASan sees). */
+static void
+test_malformed_section(void **st)
+{
+	struct err err = { 0 };
+	struct snap_writer w;
+
+	(void)st;
+	snap_writer_init(&w);
+	assert_int_equal(connector_parse(&conf, "c.yaml", SLICE(BASE
+	    "pin: [10.0.0.1]\ntools: { t: {} }\noperations: [ { name: o, "
+	    "method: GET, path: /o } ]\n"), &w, &err), 0);
+	int fd = snap_seal(&w, &err);
+	struct snap *s = snap_open(fd, &err);
+	struct slice good = snap_section(s, "connectors");
+
+	assert_true(good.n > 100);
+	for (size_t i = 0; i < 2 * good.n; i++) {
+		struct snap_writer bad;
+		size_t n = i < good.n ? i : good.n;
+		char *bytes = base_strndup(good.p, good.n);
+
+		if (i >= good.n)
+			bytes[i - good.n] = (char)0xff;
+		snap_writer_init(&bad);
+		snap_add(&bad, "connectors", slice_make(bytes, n));
+		struct connector_set *set = load(&bad);
+
+		if (i < good.n)
+			assert_null(set);
+		connector_set_free(set);
+		free(bytes);
+	}
+	snap_close(s);
+	snap_writer_free(&w);
+	snap_writer_init(&w);
+	assert_null(load(&w));		/* no section at all */
+	connector_set_free(NULL);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_templates),
+		cmocka_unit_test(test_folder),
+		cmocka_unit_test(test_malformed_section),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

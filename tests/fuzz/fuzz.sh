@@ -47,7 +47,7 @@ for t in "$@"; do
 		echo "FAIL $t: see build/fuzz/$t.log"
 		tail -30 "build/fuzz/$t.log"
 	else
-		grep -E 'stat::number_of_executed_units|DONE' "build/fuzz/$t.log" || true
+		grep -E '^stat::number_of_executed_units|^#[0-9]+.DONE' "build/fuzz/$t.log" || true
 	fi
 done
 exit $bad

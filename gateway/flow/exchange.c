@@ -425,8 +425,8 @@ exchange_killed(const struct exchange *ex, const char **target_r)
 
 /* On an event stream of which all was sent, between two events, the call can
  * still be answered: a client that only saw its stream end would wait. */
-static bool
-answer_fits(const struct exchange *ex)
+bool
+exchange_cut_answers(const struct exchange *ex)
 {
 	return ex->con->kind == CONNECTOR_MCP && ex->msg.kind == MCP_REQUEST &&
 	    (ex->hold_stream || ex->sse != NULL) && ex->chunked_out &&
@@ -451,7 +451,7 @@ exchange_cut(struct exchange *ex, const char *target, enum reason r)
 	ex->end_status = "cut";
 	ex->mode = RESP_END;
 	ex->keep_alive = false;
-	if (!ex->head_out || answer_fits(ex)) {
+	if (!ex->head_out || exchange_cut_answers(ex)) {
 		ex->hold_stream = ex->head_out;	/* as the last event */
 		exchange_answer_refusal(ex);
 		return;

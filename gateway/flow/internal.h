@@ -268,6 +268,8 @@ void exchange_client_gone(struct exchange *ex);
 void exchange_drained(struct exchange *ex);
 /* Cut now: the kill switch (target: which), or a session that was closed. */
 void exchange_cut(struct exchange *ex, const char *target, enum reason r);
+/* Will the cut be told to the agent, as the last event of its stream? */
+bool exchange_cut_answers(const struct exchange *ex);
 bool exchange_killed(const struct exchange *ex, const char **target_r);
 /* Sets why and answers STEP_REFUSE. */
 enum step_result exchange_refuse(struct exchange *ex, enum reason r,

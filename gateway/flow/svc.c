@@ -611,7 +611,8 @@ svc_on_kill(void *ctx, unsigned events)
 	list_each(it, &f->exchanges) {
 		struct exchange *ex = list_entry(it, struct exchange, link);
 
-		if (cut_by_kill(ex, &target) && ex->head_out)
+		if (cut_by_kill(ex, &target) && ex->head_out &&
+		    !exchange_cut_answers(ex))
 			conn_sever(ex->c);
 	}
 	list_each_safe(it, tmp, &f->exchanges) {

@@ -366,11 +366,13 @@ def cases(suite, gw, server, d, transport, url, headers):
         has(json.dumps(a), "kill switch", "connector/everything")
 
     with case("killed: the next call is refused with the reason"):
-        before = len(server.calls())
+        # The front logs a request at its end, so the call that was cut may
+        # still be on its way into the log: count this tool alone.
+        before = len(server.calls("echo"))
         r = d.call("echo", {"message": "still there?"})
         check(r["isError"], f"no error: {r}")
         has(text(r), "disabled by the kill switch", "leaking", "Event: ")
-        equal(len(server.calls()), before, "sent")
+        equal(len(server.calls("echo")), before, "sent")
 
     with case("revived: calls go through again"):
         gw.cli("revive", "connector/everything", "--reason", "mended")
@@ -378,7 +380,7 @@ def cases(suite, gw, server, d, transport, url, headers):
               "result")
 
     with case("killed while held: the client is told, nobody can approve"):
-        before = len(server.calls())
+        before = len(server.calls("get-sum"))
         n = d.send("call", name="get-sum", args={"a": 7, "b": 8})
         held = gw.pending()[0]
         gw.cli("kill", "connector/everything", "--reason", "again")
@@ -388,7 +390,7 @@ def cases(suite, gw, server, d, transport, url, headers):
         gw.cli("revive", "connector/everything", "--reason", "mended")
         check(gw.cli("approval", "approve", held, ok=False).returncode != 0,
               "a killed call could be approved")
-        equal(len(server.calls()), before, "sent")
+        equal(len(server.calls("get-sum")), before, "sent")
 
     with case("the session ends"):
         d.do("close")

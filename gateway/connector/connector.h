@@ -81,7 +81,7 @@ struct connector_set {
 };
 
 /* The compiler: reads conf->connectors_dir, adds the sections "connectors",
- * "connector-names", "catalog-hosts", "catalog-pins" and "credentials". */
+ * "connector-names", "catalog-hosts" and "credentials". */
 int connector_compile(const struct conf *c, struct snap_writer *w,
     conf_warn_fn *warn, void *ctx, struct err *err) MUST_USE;
 

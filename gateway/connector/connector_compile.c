@@ -607,24 +607,21 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
     struct err *err)
 {
 	int r = 0;
-	struct buf all, names, hosts, creds, pins;
-	uint32_t nhosts = 0, ncreds = 0, npins = 0;
+	struct buf all, names, hosts, creds;
+	uint32_t nhosts = 0, ncreds = 0;
 
 	for (size_t i = 0; i < set->n; i++) {
 		nhosts += (uint32_t)set->v[i].nhosts;
-		npins += (uint32_t)set->v[i].npins;
 		ncreds += set->v[i].credential[0] != '\0';
 	}
 	buf_init(&all, SECTION_MAX);
 	buf_init(&names, SECTION_MAX);
 	buf_init(&hosts, SECTION_MAX);
 	buf_init(&creds, SECTION_MAX);
-	buf_init(&pins, SECTION_MAX);
 	pack_u32(&all, (uint32_t)set->n);
 	pack_u32(&names, (uint32_t)set->n);
 	pack_u32(&hosts, nhosts);
 	pack_u32(&creds, ncreds);
-	pack_u32(&pins, npins);
 	for (size_t i = 0; i < set->n; i++) {
 		const struct connector *c = &set->v[i];
 
@@ -632,8 +629,6 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
 		pack_str(&names, c->name);
 		for (size_t k = 0; k < c->nhosts; k++)
 			pack_str(&hosts, c->hosts[k].host);
-		for (size_t k = 0; k < c->npins; k++)
-			pack_cidr(&pins, &c->pins[k]);
 		if (c->credential[0] == '\0')
 			continue;
 		pack_str(&creds, c->credential);
@@ -644,7 +639,7 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
 		pack_str(&creds, c->name);
 	}
 	/* Cut off, a section would be another registry. */
-	if (all.full || names.full || hosts.full || creds.full || pins.full) {
+	if (all.full || names.full || hosts.full || creds.full) {
 		err_set(err, "connectors: more than %u MiB when compiled: "
 		    "split them among instances", SECTION_MAX >> 20);
 		r = -1;
@@ -653,14 +648,12 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
 	snap_add(w, "connectors", buf_slice(&all));
 	snap_add(w, "connector-names", buf_slice(&names));
 	snap_add(w, "catalog-hosts", buf_slice(&hosts));
-	snap_add(w, "catalog-pins", buf_slice(&pins));
 	snap_add(w, "credentials", buf_slice(&creds));
 out:
 	buf_free(&all);
 	buf_free(&names);
 	buf_free(&hosts);
 	buf_free(&creds);
-	buf_free(&pins);
 	return r;
 }
 

@@ -186,7 +186,7 @@ struct exchange {
 	/* the request */
 	struct http1_head *req;
 	struct http1_body req_body;
-	bool absolute, mount, keep_alive, head_only, wants_sse;
+	bool mount, keep_alive, head_only, wants_sse;
 	struct slice up_path, up_query;
 	struct connector *con;
 	size_t con_at;			/* its index in the view */

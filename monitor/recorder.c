@@ -20,6 +20,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -75,6 +76,7 @@ struct recorder {
 	size_t ngroup;
 	struct loop_timer *ride;	/* armed: the group may wait so long */
 	bool riding;
+	bool yielded;			/* others ran since the group wanted out */
 	struct loop_timer *tick;
 	bool ticking, want_sign, signing;
 	unsigned unsigned_ticks;
@@ -85,6 +87,7 @@ struct recorder {
 };
 
 static void commit_at_end(void *ctx);
+static void commit_now(void *ctx);
 static void commit_group(struct recorder *r);
 
 /* --- answers ------------------------------------------------------------ */
@@ -195,7 +198,7 @@ commit_group(struct recorder *r)
 {
 	if (r->riding)
 		loop_timer_stop(r->ride);
-	r->riding = false;
+	r->riding = r->yielded = false;
 	if (r->ngroup == 0 && (r->ledger == NULL ||
 	    !ledger_in_group(r->ledger)))
 		return;
@@ -215,9 +218,34 @@ commit_group(struct recorder *r)
 }
 
 static void
-commit_at_end(void *ctx)
+commit_now(void *ctx)
 {
 	commit_group(ctx);
+}
+
+/* A round later: what was sent meanwhile has been read. */
+static void
+commit_soon(void *ctx)
+{
+	struct recorder *r = ctx;
+
+	loop_at_end(r->env->loop, commit_at_end, r);
+}
+
+/* Who is ready to run on this CPU runs first, and what it sends joins the
+ * group: on an idle machine this returns at once. */
+static void
+commit_at_end(void *ctx)
+{
+	struct recorder *r = ctx;
+
+	if (r->yielded) {
+		commit_group(r);
+		return;
+	}
+	r->yielded = true;
+	sched_yield();
+	loop_soon(r->env->loop, commit_soon, r);
 }
 
 /* --- events of our own -------------------------------------------------- */
@@ -783,7 +811,7 @@ recorder_setup(struct role_env *env, struct err *err)
 	buf_init(&r->body, ENTRY_BODY_MAX);
 	buf_init(&r->sign_text, CHECKPOINT_NOTE_MAX);
 	r->feed = feed_new();
-	r->ride = loop_timer_new(env->loop, commit_at_end, r);
+	r->ride = loop_timer_new(env->loop, commit_now, r);
 	if (find_dir(env, r, err) != 0 || load_keys(r, err) != 0)
 		return -1;
 	r->ledger = ledger_open(r->dir, r->keys.n > 0 ? &r->keys : NULL, err);

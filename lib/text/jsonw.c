@@ -155,6 +155,13 @@ jsonw_raw_at(struct jsonw *w, struct slice key, struct slice json)
 	buf_add_slice(w->b, json);
 }
 
+void
+jsonw_members(struct jsonw *w, struct slice members)
+{
+	ASSERT(w->comma[w->depth] && members.n > 0 && members.p[0] == ',');
+	buf_add_slice(w->b, members);
+}
+
 /* Most strings need no escape: then this is one reservation and one copy. */
 void
 jsonw_string_at(struct jsonw *w, struct slice key, struct slice s)

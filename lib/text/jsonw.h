@@ -99,6 +99,9 @@ jsonw_bool(struct jsonw *w, const char *key, bool v)
 	jsonw_raw_at(w, jsonw_key(key), v ? SLICE("true") : SLICE("false"));
 }
 
+/* Members that another writer has written, from the comma before them on;
+ * this object has a member already. */
+void jsonw_members(struct jsonw *w, struct slice members);
 /* Only the escaped inside of a string, without quotes. */
 void jsonw_escape(struct buf *b, struct slice s);
 

@@ -183,8 +183,8 @@ record_outcome(struct exchange *ex, const char *status)
 	if (ex->result_truncated)
 		jsonw_bool(&w, "result_truncated", true);
 	event_end(&w);
-	if (b->full || emit_event(ex->f->emit, id, ex->call, buf_slice(b),
-	    NULL, NULL) != 0)
+	if (b->full || emit_later(ex->f->emit, id, ex->call,
+	    buf_slice(b)) != 0)
 		log_error("event queue full: an outcome is lost; the recorder "
 		    "will say unknown");
 }

@@ -155,6 +155,10 @@ begin_stream(struct exchange *ex)
 	enum http1_framing f = h->framing == HTTP1_BODY_CLOSE ?
 	    HTTP1_BODY_CHUNKED : h->framing;
 
+	/* RFC 9110, 8.6: what the content would measure that an answer to HEAD
+	 * and a 304 leave out; a 204 must not say it. */
+	if (f == HTTP1_BODY_NONE && h->has_length && h->status != 204)
+		f = HTTP1_BODY_LENGTH;
 	ex->mode = RESP_STREAM;
 	if (write_client_head(ex, f, h->length) != 0)
 		refuse_response(ex, REASON_UPSTREAM, "its head does not fit");

@@ -82,7 +82,7 @@ gw = suite.gateway("http", {
          "class": "dangerous"}]},
     "streams": {"kind": "rest", "url": plain.url("/"), **PIN, "operations": [
         {"name": n, "method": "GET", "path": f"/{n}", "class": "read-only"}
-        for n in ("flood", "chunked", "text")]},
+        for n in ("flood", "chunked", "text", "bare")]},
     "unpinned": {"url": f"https://localhost:{outside.port}/mcp",
                  "tools": CLASSES},
     **{f"bad-{n}": {"kind": "rest", "url": f"https://localhost:{p}/", **PIN,
@@ -222,8 +222,24 @@ with suite.case("HEAD is a GET without its body; the connection stays"):
     equal(p.stdout.count("HTTP/1.1 200"), 2, p.stdout + p.stderr)
     equal([n for n in p.stdout.splitlines() if n in "01" and n], ["1", "0"],
           "connections")
+    lengths = [l for l in p.stdout.splitlines()
+               if l.lower().startswith("content-length:")]
+    equal(lengths, ["Content-Length: 1024"] * 2, "lengths")
     equal(gw.event(type="call.decision", method="HEAD")["tool"], "get",
           "operation")
+
+with suite.case("304 and HEAD say the length of what they leave out"):
+    for path, args, want in (
+            ("/bare?status=304&length=77", (), "Content-Length: 77"),
+            ("/bare?status=200&length=78", ("-I",), "Content-Length: 78"),
+            ("/bare?status=200", ("-I",), None),
+            ("/bare?status=204&length=0", (), None)):
+        a = curl(gw, plain.url(path), *args, token=token)
+        equal(a.status, int(path[13:16]), repr(a))
+        equal(a.body, b"" if not args else a.head.encode(), "body")
+        equal([l for l in a.head.splitlines()
+               if l.lower().startswith("content-length:")],
+              [want] if want else [], path)
 
 with suite.case("a chunked response arrives whole"):
     a = curl(gw, plain.url("/chunked"), token=token)

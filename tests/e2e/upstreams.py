@@ -85,6 +85,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for i in range(5):
                 self._chunk(b"piece %d\n" % i)
             self._chunk(b"")
+        elif self.path.startswith("/bare"):
+            self.bare(dict(f.split("=") for f in
+                           self.path.partition("?")[2].split("&")))
         elif self.path.startswith("/text"):
             self._send(b"plain text\n", ctype="text/plain")
         elif self.path.startswith("/flood"):
@@ -93,6 +96,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._send({"method": self.command, "path": self.path,
                         "headers": dict(seen["headers"]),
                         "body": seen["body"].decode(errors="replace")})
+
+    def bare(self, want):
+        """A head alone, with just the fields asked for."""
+        self.send_response(int(want["status"]))
+        self.send_header("Content-Type", "application/json")
+        if "length" in want:
+            self.send_header("Content-Length", want["length"])
+        self.end_headers()
 
     def flood(self):
         """Events without end; how many bytes went out is noted."""

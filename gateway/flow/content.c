@@ -29,6 +29,51 @@ add_report(struct redact_report *to, const struct redact_report *from)
 	to->total += from->total;
 }
 
+/* --- content codings ------------------------------------------------------- */
+
+enum reason
+content_coding_reason(enum coding_error e)
+{
+	switch (e) {
+	case CODING_E_LARGE:
+		return REASON_BODY_TOO_LARGE;
+	case CODING_E_BOMB:
+		return REASON_BOMB;
+	default:
+		return REASON_UNPARSEABLE;
+	}
+}
+
+enum step_result
+content_decode_request(struct exchange *ex)
+{
+	struct coding_limits lim = coding_limits_default;
+	struct slice in = buf_slice(&ex->body), data;
+	struct coding *c;
+	struct buf plain;
+	enum coding_error e;
+
+	lim.bytes = (uint64_t)ex->view->conf->limits.body;
+	c = coding_new(media_coding_of(http1_field_known(ex->req,
+	    HTTP1_F_CONTENT_ENCODING)), &lim);
+	buf_init(&plain, ex->body.max);
+	while (coding_next(c, &in, &data) == CODING_DATA)
+		ASSERT(buf_add_slice(&plain, data) == 0);
+	if (coding_end(c)) {
+		buf_wipe_free(&ex->body);
+		ex->body = plain;
+		coding_free(c);
+		return STEP_DONE;
+	}
+	e = coding_error(c);
+	buf_wipe_free(&plain);
+	coding_free(c);
+	return exchange_refuse(ex, content_coding_reason(e), "(%s; at most "
+	    "%lld bytes)", coding_error_text(e), (long long)lim.bytes);
+}
+
+/* --- requests --------------------------------------------------------------- */
+
 static enum step_result
 limit(struct exchange *ex, enum redact_result r)
 {

@@ -119,7 +119,7 @@ static enum step_result
 redact_rest(struct exchange *ex)
 {
 	struct redact_options opt = { .shape = SHAPE_FREE,
-		.refuse_numbers = true };
+		.refuse_numbers = true, .off = ex->con->off_arguments };
 	struct redact_report rep = { 0 };
 	struct json_doc d;
 	struct buf b;
@@ -167,7 +167,7 @@ enum step_result
 content_redact_request(struct exchange *ex)
 {
 	struct redact_options opt = { .shape = SHAPE_MESSAGE,
-		.refuse_numbers = true };
+		.refuse_numbers = true, .off = ex->con->off_arguments };
 	enum redact_result r;
 
 	buf_reset(&ex->new_body);
@@ -294,7 +294,8 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
     struct slice *out_r)
 {
 	struct redact_options opt = { .shape = ex->con->kind ==
-	    CONNECTOR_MCP ? SHAPE_MESSAGE : SHAPE_FREE };
+	    CONNECTOR_MCP ? SHAPE_MESSAGE : SHAPE_FREE,
+	    .off = ex->con->off_results };
 	struct redact_report rep = { 0 };
 	struct inspect_report flags = { 0 };
 	struct json_doc d;
@@ -348,7 +349,8 @@ content_text(struct exchange *ex, struct slice text, struct buf *scratch,
 {
 	struct redact_report rep = { 0 };
 	struct inspect_report flags = { 0 };
-	struct redact_options opt = { .literals = ex->literals };
+	struct redact_options opt = { .literals = ex->literals,
+		.off = ex->con->off_results };
 	enum redact_result r = text.n == 0 ? REDACT_CLEAN :
 	    redact_text(ex->view->redact, text, &opt, scratch, &rep);
 

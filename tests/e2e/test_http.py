@@ -92,6 +92,17 @@ gw = suite.gateway("http", {
                    "path": "/loose/coded/{how}/{kind}", "class": "read-only"},
                   {"name": "put", "method": "POST", "path": "/loose/put",
                    "class": "moderate", "approval": "auto"}]},
+    "mailer": {"url": plain.url("/mcp-mailer"), **PIN, "tools": CLASSES,
+               "redaction": {"arguments": {"off": ["email", "phone"]}}},
+    "reader": {"kind": "rest", "url": plain.url("/reader"), **PIN,
+               "redaction": {"arguments": {"off": ["email"]},
+                             "results": {"off": ["personal"]}},
+               "operations": [
+                   {"name": "add", "method": "POST", "path": "/reader/{p}",
+                    "class": "moderate", "approval": "auto"},
+                   {"name": "coded", "method": "GET",
+                    "path": "/reader/coded/{how}/{kind}",
+                    "class": "read-only"}]},
     "unpinned": {"url": f"https://localhost:{outside.port}/mcp",
                  "tools": CLASSES},
     **{f"bad-{n}": {"kind": "rest", "url": f"https://localhost:{p}/", **PIN,
@@ -711,6 +722,43 @@ with suite.case("REST: DELETE is dangerous: held, then approved"):
     d = gw.event(type="call.decision", tool="drop_item")
     equal((d["verdict"], d["class"]), ("allow", "dangerous"), "decision")
 
+# --- redaction rules that are off -----------------------------------------------------------------
+
+KEY = "ghp_" + "016C7C0a9B1d3E5f7G9h1J3k5L7m9N1p3Q5r"
+WRITE = {"to": "bob@example.com", "phone": "+49 30 1234567", "key": KEY,
+         "card": "4111 1111 1111 1111"}
+
+with suite.case("arguments: rules that are off do not act, all others do"):
+    a = curl(gw, gw.url("mailer"), via="mount", token=token,
+             data=call("echo", WRITE))
+    equal(a.status, 200, repr(a))
+    sent = json.loads(plain.seen[-1]["body"])["params"]["arguments"]
+    equal((sent["to"], sent["phone"]), (WRITE["to"], WRITE["phone"]), "sent")
+    hasnt(json.dumps(sent), KEY, WRITE["card"])
+    # The result's rules are all on: the echo of it is redacted.
+    hasnt(a.text, WRITE["to"], WRITE["phone"], KEY)
+    has(a.text, "[redacted:email]", "[redacted:phone]")
+    d = gw.event(type="call.decision", connector="mailer")
+    equal(d["arguments"]["to"], WRITE["to"], "recorded as sent")
+    hasnt(json.dumps(d), KEY)
+
+with suite.case("results: the kind that is off passes, secrets do not"):
+    a = curl(gw, plain.url("/reader/x"), token=token, data=WRITE)
+    equal(a.status, 200, repr(a))
+    body = json.loads(plain.seen[-1]["body"])
+    equal(body["to"], WRITE["to"], "sent")
+    equal(body["phone"], "[redacted:phone]", "sent")
+    has(a.text, WRITE["to"])
+    hasnt(a.text, KEY)
+    for kind in ("json", "text"):
+        a = curl(gw, plain.url(f"/reader/coded/gzip/{kind}"), token=token)
+        has(a.text, "bob@example.com")
+
+with suite.case("other connectors keep every rule"):
+    a = curl(gw, gw.url("plain"), via="mount", token=token,
+             data=call("echo", WRITE))
+    hasnt(plain.seen[-1]["body"].decode(), WRITE["to"], WRITE["phone"])
+
 # --- credentials ---------------------------------------------------------------------------------
 
 with suite.case("a credential that is not stored: refused, command named"):
@@ -767,6 +815,14 @@ CHECKS = {
     "a value that is none": (
         "x.yaml", 'name: x\nkind: mpc\nurl: https://h.example/mcp\n'
         'agents: ["*"]\n', ["x.yaml:2:7", "mpc", "mcp"]),
+    "a redaction rule that is none, the nearest named": (
+        "x.yaml", 'name: x\nurl: https://h.example/mcp\nagents: ["*"]\n'
+        'redaction: { arguments: { off: [email, fone] } }\n',
+        ["x.yaml:4:40", "fone", "phone"]),
+    "secrets switched off as a kind": (
+        "x.yaml", 'name: x\nurl: https://h.example/mcp\nagents: ["*"]\n'
+        'redaction: { results: { off: [secret] } }\n',
+        ["x.yaml:4:31", "one by one"]),
     "a missing key": (
         "x.yaml", 'name: x\nagents: ["*"]\n', ["x.yaml:", "url:"]),
     "no agents": (
@@ -802,6 +858,12 @@ def check_config(file, text):
 with suite.case("portreeve check: a good configuration"):
     code, out = check_config(None, "")
     equal(code, 0, out)
+with suite.case("portreeve check: a secret's rule switched off is told"):
+    code, out = check_config(
+        "x.yaml", 'name: x\nurl: https://h.example/mcp\nagents: ["*"]\n'
+        'redaction: { results: { off: [email, github-token] } }\n')
+    equal(code, 0, out)
+    has(out, "secrets may pass in its results", ": github-token")
 for name, (file, text, parts) in CHECKS.items():
     with suite.case(f"portreeve check: {name}"):
         code, out = check_config(file, text)

@@ -662,6 +662,26 @@ with suite.case("SSE with gzip is gated event by event, without delay"):
     hasnt(head.lower(), "content-encoding")
     gw.event(type="call.outcome", connector="streams", status="ok")
 
+with suite.case("SSE with gzip: a slow reader gets all of 10 MB, in order"):
+    own = gw.session(user="reader")     # what it reads marks its session
+
+    def run():
+        p = subprocess.Popen(["curl", "-sSN", "-x", gw.proxy_url(own),
+                              plain.url("/coded/much/sse")],
+                             stdout=subprocess.PIPE)
+        time.sleep(0.5)     # it fills what lies between
+        out, _ = p.communicate(timeout=60 * SLOW)
+        return p.returncode, out
+    (code, out), grown = watch_memory(run)
+    seen = [json.loads(line[6:])["n"] for line in out.decode().splitlines()
+            if line.startswith("data: ")]
+    equal((code, len(out) > 8 * MB, seen == list(range(40000))),
+          (0, True, True), "exit, size, events")
+    has(out.decode(), "Ignore all previous")
+    gw.event(type="call.outcome", user="reader", status="ok",
+             where=lambda e: e["flags"])
+    check(grown < GROWTH, f"the proxy grew by {grown} bytes")
+
 for how in ("cut", "flood"):
     with suite.case(f"SSE with gzip that is a {how} does not end well"):
         before = memory(proxy)

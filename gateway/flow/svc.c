@@ -14,6 +14,7 @@
 #include "log.h"
 
 #define CHAN_OUT_MAX (64u << 20)
+#define ANSWER_S 10		/* a role that takes longer does not answer */
 
 struct leaf_entry {
 	struct tls_leaf *leaf;
@@ -53,6 +54,7 @@ ask_new(struct asks *s)
 	if (++s->uses == 0)
 		s->uses = 1;
 	s->v[i].q = (uint64_t)s->uses << 32 | i;
+	s->v[i].seconds = 0;
 	return &s->v[i];
 }
 
@@ -129,21 +131,33 @@ answered(struct flow *f, enum msg_type type, struct slice body)
 	return 0;
 }
 
-/* A role has gone: whoever waits for it is told by a message of type 0. New
- * questions go to another channel, so each slot is looked at once. */
+/* Whoever waits for this is told by a message of type 0. */
+static void
+no_answer(struct flow *f, struct ask *a)
+{
+	struct ask was = ask_take(&f->asks, a);
+	struct unpack u;
+
+	unpack_init(&u, slice_make("", 0));
+	was.fn(was.ctx, (enum msg_type)0, &u);
+}
+
+/* A role has gone. New questions go to another channel, so each slot is looked
+ * at once. */
 static void
 abandon(struct flow *f, struct chan *c)
 {
-	for (uint32_t i = 0; i < f->asks.n; i++) {
-		struct ask was;
-		struct unpack u;
+	for (uint32_t i = 0; i < f->asks.n; i++)
+		if (f->asks.v[i].q != 0 && f->asks.v[i].chan == c)
+			no_answer(f, &f->asks.v[i]);
+}
 
-		if (f->asks.v[i].q == 0 || f->asks.v[i].chan != c)
-			continue;
-		was = ask_take(&f->asks, &f->asks.v[i]);
-		unpack_init(&u, slice_make("", 0));
-		was.fn(was.ctx, (enum msg_type)0, &u);
-	}
+void
+svc_second(struct flow *f)
+{
+	for (uint32_t i = 0; i < f->asks.n; i++)
+		if (f->asks.v[i].q != 0 && ++f->asks.v[i].seconds > ANSWER_S)
+			no_answer(f, &f->asks.v[i]);
 }
 
 /* --- keeper ------------------------------------------------------------------- */
@@ -220,7 +234,8 @@ on_leaf(void *ctx, enum msg_type type, struct unpack *u)
 	struct minting *m = ctx;
 	struct flow *f = m->f;
 	struct leaf_entry *e = map_get(&f->leaves, slice_str(m->host));
-	struct slice der[4], why = SLICE("the keeper went away");
+	struct slice der[4], why = SLICE("the keeper went away or does not "
+	    "answer");
 	struct err err = { 0 };
 	char text[256];
 	size_t n = 0;
@@ -656,6 +671,16 @@ by_call(struct flow *f, const uint8_t call[16])
 }
 
 static void
+on_consume_late(void *ctx)
+{
+	struct exchange *ex = ctx;
+
+	ex->released = true;
+	exchange_refuse(ex, REASON_BROKER, "The broker does not answer.");
+	exchange_answer_refusal(ex);
+}
+
+static void
 ask_consume(struct flow *f, struct exchange *ex)
 {
 	struct buf *b = chan_begin(f->broker, MSG_CONSUME);
@@ -668,6 +693,9 @@ ask_consume(struct flow *f, struct exchange *ex)
 	pack_bytes(b, ex->call.b, 16);
 	pack_bytes(b, ex->digest, 32);
 	chan_end(f->broker);
+	loop_timer_del(ex->timer);
+	ex->timer = loop_timer_new(f->loop, on_consume_late, ex);
+	loop_timer_set(ex->timer, ANSWER_S * 1000);
 }
 
 /* The approver's arguments replace the agent's; the call then runs through
@@ -735,14 +763,17 @@ on_verdict(struct flow *f, struct unpack *u)
 	if (v == 0) {
 		bool expired = slice_starts(reason, "expired");
 		bool killed = slice_starts(reason, "killed");
+		bool cancelled = slice_is(reason, "cancelled by the agent");
 
 		ex->released = true;
 		finish_hold(ex);
 		if (killed)
 			ex->verdict.by = "kill";
+		if (cancelled)
+			ex->end_status = "cancelled";
 		exchange_refuse(ex, killed ? REASON_KILLED : expired ?
-		    REASON_APPROVAL_EXPIRED : REASON_APPROVAL_DENIED,
-		    "%.*s", SLICE_FMT(reason));
+		    REASON_APPROVAL_EXPIRED : cancelled ? REASON_CANCELLED :
+		    REASON_APPROVAL_DENIED, "%.*s", SLICE_FMT(reason));
 		exchange_answer_refusal(ex);
 		return 0;
 	}
@@ -820,8 +851,7 @@ on_cancel(struct flow *f, struct unpack *u)
 			continue;
 		ex->released = true;
 		finish_hold(ex);
-		exchange_refuse(ex, REASON_APPROVAL_DENIED, "%s",
-		    "The agent cancelled it.");
+		exchange_refuse(ex, REASON_CANCELLED, "%s", "");
 		ex->end_status = "cancelled";
 		exchange_answer_refusal(ex);
 		break;
@@ -917,6 +947,32 @@ on_detector(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 	default:
 		return -1;
 	}
+}
+
+/* --- recorder, besides what emit does -------------------------------------- */
+
+static int
+on_recorder(void *ctx, struct chan *c, enum msg_type type, struct slice body,
+    int fd)
+{
+	struct flow *f = ctx;
+	struct unpack u;
+
+	(void)c;
+	base_close(&fd);
+	unpack_init(&u, body);
+	unsigned unsound = unpack_u8(&u);
+
+	if (type != MSG_CLOCK || !unpack_done(&u) || unsound > 1)
+		return -1;
+	f->clock_unsound = unsound == 1;
+	return 0;
+}
+
+void
+svc_listen_recorder(struct flow *f)
+{
+	emit_on_other(f->emit, on_recorder, NULL, f);
 }
 
 static void

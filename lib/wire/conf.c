@@ -9,7 +9,7 @@
 
 #include "pack.h"
 
-#define CONF_VERSION 1
+#define CONF_VERSION 2
 
 const char *const conf_trust_names[CONF_TRUSTS] = {
 	"manual", "supervised", "autonomous"
@@ -72,7 +72,9 @@ pack_limits(struct buf *b, const struct conf *c)
 	const struct conf_limits *l = &c->limits;
 	const int64_t v[] = { l->body, l->header, l->fields, l->streams,
 		l->idle_ms, l->header_ms, l->body_ms, l->advice_ms,
-		c->hold_expires_ms, c->hold_keepalive_ms, c->learning_ms,
+		l->record_ms, l->connect_ms, l->upstream_head_ms,
+		l->upstream_idle_ms, l->stream_idle_ms, l->send_ms,
+		l->clock_step_ms, c->hold_expires_ms, c->hold_keepalive_ms, c->learning_ms,
 		c->proxies };
 
 	for (size_t i = 0; i < ARRAY_LEN(v); i++)
@@ -172,7 +174,9 @@ unpack_limits(struct unpack *u, struct conf *c)
 	struct conf_limits *l = &c->limits;
 	int64_t *const v[] = { &l->body, &l->header, &l->fields, &l->streams,
 		&l->idle_ms, &l->header_ms, &l->body_ms, &l->advice_ms,
-		&c->hold_expires_ms, &c->hold_keepalive_ms, &c->learning_ms,
+		&l->record_ms, &l->connect_ms, &l->upstream_head_ms,
+		&l->upstream_idle_ms, &l->stream_idle_ms, &l->send_ms,
+		&l->clock_step_ms, &c->hold_expires_ms, &c->hold_keepalive_ms, &c->learning_ms,
 		&c->proxies };
 
 	for (size_t i = 0; i < ARRAY_LEN(v); i++) {

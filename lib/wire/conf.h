@@ -23,7 +23,9 @@
  *     supervised: { read-only: allow, moderate: hold, dangerous: hold, unknown: hold }
  *   exceptions: { detector-late: allow }
  *   limits: { body: 1048576, header: 65536, fields: 100, streams: 2000,
- *     idle: 5m, header_time: 10s, body_time: 60s, advice_time: 100ms }
+ *     idle: 5m, header_time: 10s, body_time: 60s, advice_time: 100ms,
+ *     record_time: 5s, connect_time: 10s, upstream_head_time: 5m,
+ *     upstream_idle: 5m, stream_idle: 1h, send_time: 60s, clock_step: 1m }
  *   hold: { expires: 1h, keepalive: 15s }
  *   detection: { learning: 7d }
  *   sinks:
@@ -69,6 +71,13 @@ struct conf_sink {
 struct conf_limits {
 	int64_t body, header, fields, streams;
 	int64_t idle_ms, header_ms, body_ms, advice_ms;
+	int64_t record_ms;		/* wait for a commit */
+	int64_t connect_ms;		/* upstream: name, TCP and TLS */
+	int64_t upstream_head_ms;	/* request sent, no head yet */
+	int64_t upstream_idle_ms;	/* no byte inside a body */
+	int64_t stream_idle_ms;		/* no byte of a GET's event stream */
+	int64_t send_ms;		/* the agent takes no byte */
+	int64_t clock_step_ms;		/* beyond it: clock-unsound */
 };
 
 struct conf_hours {

@@ -67,6 +67,13 @@ test_defaults(void **st)
 	assert_int_equal(c->nsinks, 0);
 	assert_int_equal(c->limits.body, 1048576);
 	assert_int_equal(c->limits.advice_ms, 100);
+	assert_int_equal(c->limits.record_ms, 5000);
+	assert_int_equal(c->limits.connect_ms, 10000);
+	assert_int_equal(c->limits.upstream_head_ms, 300000);
+	assert_int_equal(c->limits.upstream_idle_ms, 300000);
+	assert_int_equal(c->limits.stream_idle_ms, 3600000);
+	assert_int_equal(c->limits.send_ms, 60000);
+	assert_int_equal(c->limits.clock_step_ms, 60000);
 	assert_int_equal(c->hold_expires_ms, 3600000);
 	assert_int_equal(c->learning_ms, 7 * 86400000LL);
 	for (int i = 0; i < REASON_COUNT; i++)
@@ -124,7 +131,10 @@ static const char full[] =
     "matrix: { manual: { read-only: allow } }\n"
     "exceptions: { detector-late: allow, clock-unsound: deny }\n"
     "limits: { body: 2097152, header: 32768, fields: 50, streams: 10, "
-    "idle: 1m, header_time: 5s, body_time: 30s, advice_time: 50ms }\n"
+    "idle: 1m, header_time: 5s, body_time: 30s, advice_time: 50ms,\n"
+    "  record_time: 2s, connect_time: 3s, upstream_head_time: 4s, "
+    "upstream_idle: 6s,\n"
+    "  stream_idle: 7s, send_time: 8s, clock_step: 9s }\n"
     "hold: { expires: 2h, keepalive: 10s }\n"
     "detection: { learning: 1d }\n"
     "sinks:\n"
@@ -168,6 +178,13 @@ check_full(const struct conf *c)
 	assert_int_equal(c->limits.header_ms, 5000);
 	assert_int_equal(c->limits.body_ms, 30000);
 	assert_int_equal(c->limits.advice_ms, 50);
+	assert_int_equal(c->limits.record_ms, 2000);
+	assert_int_equal(c->limits.connect_ms, 3000);
+	assert_int_equal(c->limits.upstream_head_ms, 4000);
+	assert_int_equal(c->limits.upstream_idle_ms, 6000);
+	assert_int_equal(c->limits.stream_idle_ms, 7000);
+	assert_int_equal(c->limits.send_ms, 8000);
+	assert_int_equal(c->limits.clock_step_ms, 9000);
 	assert_int_equal(c->hold_expires_ms, 7200000);
 	assert_int_equal(c->hold_keepalive_ms, 10000);
 	assert_int_equal(c->learning_ms, 86400000);

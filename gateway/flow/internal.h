@@ -69,6 +69,8 @@ struct tool_state {
 
 /* ---- asking another role: answers come by number ------------------------- */
 
+#define SVC_ANSWER_S 10		/* a role that takes longer does not answer */
+
 typedef void ask_fn(void *ctx, enum msg_type type, struct unpack *u);
 
 struct ask {
@@ -339,6 +341,10 @@ void svc_listen_recorder(struct flow *f);	/* once f->emit is there */
 uint64_t svc_ask(struct flow *f, struct chan *c, enum msg_type type,
     struct slice body, ask_fn *fn, void *ctx);
 void svc_forget(struct flow *f, uint64_t q);
+/* An answer that begins with its question's number. -1: malformed. */
+int svc_answered(struct flow *f, enum msg_type type, struct slice body);
+/* The role behind c has gone: its questions are answered by type 0. */
+void svc_abandon(struct flow *f, struct chan *c);
 /* A second has passed: who was asked too long ago does not answer. */
 void svc_second(struct flow *f);
 struct session *svc_session(struct flow *f, const uint8_t hash[32]);

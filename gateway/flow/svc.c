@@ -14,7 +14,6 @@
 #include "log.h"
 
 #define CHAN_OUT_MAX (64u << 20)
-#define ANSWER_S 10		/* a role that takes longer does not answer */
 
 struct leaf_entry {
 	struct tls_leaf *leaf;
@@ -32,132 +31,6 @@ svc_init(struct flow *f)
 	map_init(&f->kills);
 	map_init(&f->leaves);
 	map_init(&f->seen_tools);
-}
-
-/* --- asking ---------------------------------------------------------------- */
-
-static struct ask *
-ask_new(struct asks *s)
-{
-	uint32_t i = s->first_free;
-
-	if (i == s->n) {
-		uint32_t n = s->n == 0 ? 64 : s->n * 2;
-
-		s->v = base_realloc(s->v, n * sizeof(*s->v));
-		memset(s->v + s->n, 0, (n - s->n) * sizeof(*s->v));
-		for (uint32_t k = s->n; k < n; k++)
-			s->v[k].next_free = k + 1;
-		s->n = n;
-	}
-	s->first_free = s->v[i].next_free;
-	if (++s->uses == 0)
-		s->uses = 1;
-	s->v[i].q = (uint64_t)s->uses << 32 | i;
-	s->v[i].seconds = 0;
-	return &s->v[i];
-}
-
-static struct ask *
-ask_find(const struct asks *s, uint64_t q)
-{
-	uint32_t i = (uint32_t)q;
-
-	return q != 0 && i < s->n && s->v[i].q == q ? &s->v[i] : NULL;
-}
-
-/* The slot may be used again from here on: what it held is answered. */
-static struct ask
-ask_take(struct asks *s, struct ask *a)
-{
-	struct ask was = *a;
-
-	a->q = 0;
-	a->next_free = s->first_free;
-	s->first_free = (uint32_t)was.q;
-	return was;
-}
-
-uint64_t
-svc_ask(struct flow *f, struct chan *c, enum msg_type type,
-    struct slice body, ask_fn *fn, void *ctx)
-{
-	struct buf *b = chan_begin(c, type);
-	struct ask *a;
-
-	if (b == NULL)
-		return 0;
-	a = ask_new(&f->asks);
-	a->chan = c;
-	a->fn = fn;
-	a->ctx = ctx;
-	pack_u64(b, a->q);
-	if (type == MSG_ADVISE || type == MSG_CONTEXT || type == MSG_MINT)
-		pack_slice(b, body);
-	else
-		buf_add_slice(b, body);	/* packed by the caller */
-	if (chan_end(c) != 0) {
-		(void)ask_take(&f->asks, a);
-		return 0;
-	}
-	return a->q;
-}
-
-void
-svc_forget(struct flow *f, uint64_t q)
-{
-	struct ask *a = ask_find(&f->asks, q);
-
-	if (a != NULL)
-		(void)ask_take(&f->asks, a);
-}
-
-static int
-answered(struct flow *f, enum msg_type type, struct slice body)
-{
-	struct unpack u;
-	struct ask *a, was;
-
-	unpack_init(&u, body);
-	uint64_t q = unpack_u64(&u);
-
-	if (u.bad)
-		return -1;
-	a = ask_find(&f->asks, q);
-	if (a == NULL)
-		return 0;	/* forgotten meanwhile */
-	was = ask_take(&f->asks, a);
-	was.fn(was.ctx, type, &u);
-	return 0;
-}
-
-/* Whoever waits for this is told by a message of type 0. */
-static void
-no_answer(struct flow *f, struct ask *a)
-{
-	struct ask was = ask_take(&f->asks, a);
-	struct unpack u;
-
-	unpack_init(&u, slice_make("", 0));
-	was.fn(was.ctx, (enum msg_type)0, &u);
-}
-
-/* A role has gone. New questions go to another channel, so each slot is looked
- * at once. */
-static void
-abandon(struct flow *f, struct chan *c)
-{
-	for (uint32_t i = 0; i < f->asks.n; i++)
-		if (f->asks.v[i].q != 0 && f->asks.v[i].chan == c)
-			no_answer(f, &f->asks.v[i]);
-}
-
-void
-svc_second(struct flow *f)
-{
-	for (uint32_t i = 0; i < f->asks.n; i++)
-		if (f->asks.v[i].q != 0 && ++f->asks.v[i].seconds > ANSWER_S)
-			no_answer(f, &f->asks.v[i]);
 }
 
 /* --- keeper ------------------------------------------------------------------- */
@@ -217,7 +90,7 @@ on_keeper(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 	case MSG_LEAF:
 	case MSG_CRED:
 	case MSG_KEEPER_NO:
-		return answered(f, type, body);
+		return svc_answered(f, type, body);
 	default:
 		return -1;
 	}
@@ -695,7 +568,7 @@ ask_consume(struct flow *f, struct exchange *ex)
 	chan_end(f->broker);
 	loop_timer_del(ex->timer);
 	ex->timer = loop_timer_new(f->loop, on_consume_late, ex);
-	loop_timer_set(ex->timer, ANSWER_S * 1000);
+	loop_timer_set(ex->timer, SVC_ANSWER_S * 1000);
 }
 
 /* The approver's arguments replace the agent's; the call then runs through
@@ -943,7 +816,7 @@ on_detector(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 		return 0;
 	case MSG_ADVICE:
 	case MSG_CONTEXT_ACK:
-		return answered(f, type, body);
+		return svc_answered(f, type, body);
 	default:
 		return -1;
 	}
@@ -988,7 +861,7 @@ on_peer_gone(void *ctx, struct chan *c)
 		f->broker = NULL;
 		f->synced = false;
 	}
-	abandon(f, c);
+	svc_abandon(f, c);
 	chan_free(c);
 }
 

@@ -49,6 +49,7 @@ conf_free(struct conf *c)
 	free(c->hours.zone);
 	free(c->file);
 	free(c->state_dir);
+	free(c->keeper_key);
 	free(c->run_dir);
 	free(c->user);
 	free(c->connectors_dir);
@@ -109,6 +110,7 @@ conf_pack(struct buf *b, const struct conf *c)
 	pack_u16(b, CONF_VERSION);
 	pack_str(b, c->file);
 	pack_str(b, c->state_dir);
+	pack_str(b, c->keeper_key);
 	pack_str(b, c->run_dir);
 	pack_str(b, c->user);
 	pack_str(b, c->connectors_dir);
@@ -242,6 +244,7 @@ conf_unpack(struct slice section)
 		u.bad = true;
 	c->file = unpack_strdup(&u);
 	c->state_dir = unpack_strdup(&u);
+	c->keeper_key = unpack_optional(&u);
 	c->run_dir = unpack_strdup(&u);
 	c->user = unpack_strdup(&u);
 	c->connectors_dir = unpack_strdup(&u);

@@ -6,6 +6,7 @@
  * key is an error that names the nearest; an inline secret is an error.
  *
  *   state: /var/lib/portreeve      # ledger, state.db, keys (0700)
+ *   keeper_key: ${CREDENTIALS_DIRECTORY}/keeper.key  # or a path; else in state
  *   run: /run/portreeve            # sockets
  *   user: portreeve                # when root: what roles become
  *   sandbox: required              # or best-effort
@@ -53,6 +54,9 @@ extern const char *const conf_trust_names[CONF_TRUSTS];
 extern const char *const conf_class_names[CONF_CLASSES];
 extern const char *const conf_effect_names[CONF_EFFECTS];
 
+/* The one variable that a path may begin with: systemd's credentials. */
+#define CONF_CREDENTIALS "${CREDENTIALS_DIRECTORY}/"
+
 struct conf_listener {
 	enum conf_listener_kind kind;
 	char *address;			/* "127.0.0.1:3128", "[::1]:8080" */
@@ -90,6 +94,8 @@ struct conf_hours {
 
 struct conf {
 	char *file, *state_dir, *run_dir, *user, *connectors_dir, *rules_dir;
+	char *keeper_key;		/* NULL: made in the state folder; may
+					 * begin with CONF_CREDENTIALS */
 	bool sandbox_best_effort;
 	int64_t proxies;
 	struct conf_listener *listeners;

@@ -226,6 +226,25 @@ read_state(struct reader *r, const struct yaml_node *v)
 }
 
 static int
+read_keeper_key(struct reader *r, const struct yaml_node *v)
+{
+	char **k = &r->c->keeper_key;
+
+	if (yaml_get_str(r->d, r->root, "keeper_key", k, r->err) != 0)
+		return -1;
+	if (slice_starts(slice_str(*k), CONF_CREDENTIALS)) {
+		const char *name = *k + strlen(CONF_CREDENTIALS);
+
+		if (name[0] != '\0' && strchr(name, '/') == NULL)
+			return 0;
+		yaml_err(r->d, v, r->err, "`keeper_key` must end with the "
+		    "credential's name");
+		return -1;
+	}
+	return get_path(r, r->root, "keeper_key", k);
+}
+
+static int
 read_run(struct reader *r, const struct yaml_node *v)
 {
 	(void)v;
@@ -805,6 +824,7 @@ static const struct {
 	int (*read)(struct reader *r, const struct yaml_node *v);
 } sections[] = {
 	{ "state", read_state },
+	{ "keeper_key", read_keeper_key },
 	{ "run", read_run },
 	{ "user", read_user },
 	{ "sandbox", read_sandbox },

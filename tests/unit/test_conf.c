@@ -57,6 +57,7 @@ test_defaults(void **st)
 	assert_string_equal(c->connectors_dir, "/etc/portreeve/connectors.d");
 	assert_string_equal(c->rules_dir, "/usr/share/portreeve/rules");
 	assert_false(c->sandbox_best_effort);
+	assert_null(c->keeper_key);
 	assert_false(c->splice_uncatalogued);
 	assert_true(c->trust_system);
 	assert_false(c->hours.set);
@@ -124,7 +125,7 @@ static const char full[] =
     "  - explicit: 10.0.0.1:3128\n"
     "connectors: c.d\n"
     "rules: ../rules\n"
-    "uncatalogued: splice\n"
+    "uncatalogued: splice\nkeeper_key: keys/k\n"
     "trust: { system: false, files: [ca.pem, /etc/ssl/x.pem] }\n"
     "business_hours: { zone: Europe/Berlin, days: \"mon-wed, fri\", from: "
     "\"08:00\", to: \"18:30\" }\n"
@@ -148,6 +149,7 @@ check_full(const struct conf *c)
 {
 	assert_string_equal(c->state_dir, "/etc/portreeve/state");
 	assert_string_equal(c->run_dir, "/tmp/run");
+	assert_string_equal(c->keeper_key, "/etc/portreeve/keys/k");
 	assert_string_equal(c->user, "gate");
 	assert_true(c->sandbox_best_effort);
 	assert_true(c->proxies >= 1);
@@ -209,6 +211,17 @@ test_full(void **st)
 	check_full(c);
 	assert_non_null(strstr(warned,
 	    "p.yaml:9:15: 10.0.0.1:3128 is reachable from other hosts"));
+	conf_free(c);
+}
+
+/* Only the daemon that is started by systemd knows where they are. */
+static void
+test_keeper_key_of_systemd(void **st)
+{
+	struct conf *c = good("keeper_key: ${CREDENTIALS_DIRECTORY}/k\n");
+
+	(void)st;
+	assert_string_equal(c->keeper_key, "${CREDENTIALS_DIRECTORY}/k");
 	conf_free(c);
 }
 
@@ -313,6 +326,10 @@ test_errors(void **st)
 		{ "exceptions: { detector-late: hold }", "1:30",
 		    "known: deny, allow" },
 		{ "limits: { body: 1 }", "1:17", "from 1024" },
+		{ "limits: { record_time: 1ms }", "1:24", "from 100ms" },
+		{ "keeper_key: ${CREDENTIALS_DIRECTORY}/", "1:13", "name" },
+		{ "keeper_key: ${CREDENTIALS_DIRECTORY}/../k", "1:13",
+		    "name" },
 		{ "limits: { idle: 5 minutes }", "1:17", "duration" },
 		{ "limits: { idle: 1ms }", "1:17", "from 1000ms" },
 		{ "hold: { expires: 31d }", "1:18", "must be from" },
@@ -490,6 +507,7 @@ main(void)
 		cmocka_unit_test(test_matrix),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_exceptions_without_effect),
+		cmocka_unit_test(test_keeper_key_of_systemd),
 		cmocka_unit_test(test_pack),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_no_false_secrets),

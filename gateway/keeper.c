@@ -745,12 +745,12 @@ on_accept(void *ctx, unsigned events)
 /* ---- the role ---- */
 
 static int
-open_keys(struct keeper *k, int dirfd, struct err *err)
+open_keys(struct keeper *k, int dirfd, int keyfd, struct err *err)
 {
 	struct buf vkey;
 	int r;
 
-	if ((k->vault = vault_open(dirfd, err)) == NULL)
+	if ((k->vault = vault_open(dirfd, keyfd, err)) == NULL)
 		return -1;
 	k->signer = note_signer_new(vault_node(k->vault),
 	    (const uint8_t *)vault_ledger_seed(k->vault).p);
@@ -781,7 +781,7 @@ keeper_setup(struct role_env *env, struct err *err)
 		return -1;
 	}
 	tls_init();
-	if (open_keys(k, dirfd, err) != 0 || load_catalog(k, err) != 0)
+	if (open_keys(k, dirfd, role_dir(env, "keeper-key"), err) != 0 || load_catalog(k, err) != 0)
 		return -1;
 	for (size_t i = 0; i < env->nlisteners; i++)
 		if (strcmp(env->listeners[i].name, "keeper") == 0)

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "compile.h"
@@ -18,12 +20,46 @@ struct gateway {
 	int *listeners;
 	int eventfds[64];
 	int operator_fd, keeper_fd;
+	int key_fd;		/* of keeper_key, -1: in the state folder */
 };
 
 static unsigned
 proxies(const struct conf *c)
 {
 	return (unsigned)c->proxies;
+}
+
+/* Opened here, as root where there is one, so that the daemons' account need
+ * not be able to; what is in it only the keeper reads. */
+static int
+open_key(const char *key, int *fd_r, struct err *err)
+{
+	size_t prefix = strlen(CONF_CREDENTIALS);
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	struct stat st = { 0 };
+	char path[4096];
+	int fd;
+
+	if (strncmp(key, CONF_CREDENTIALS, prefix) != 0) {
+		snprintf(path, sizeof(path), "%s", key);
+	} else if (dir == NULL) {
+		err_set(err, "keeper_key: CREDENTIALS_DIRECTORY is not set: "
+		    "the service needs LoadCredential=%s:...", key + prefix);
+		return -1;
+	} else {
+		snprintf(path, sizeof(path), "%s/%s", dir, key + prefix);
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
+	    (st.st_mode & 07) != 0) {
+		err_set(err, "keeper_key: %s: %s", path, fd < 0 ?
+		    strerror(errno) : (st.st_mode & 07) != 0 ?
+		    "others may read it" : "no plain file");
+		base_close(&fd);
+		return -1;
+	}
+	*fd_r = fd;
+	return 0;
 }
 
 static int
@@ -34,6 +70,10 @@ prepare(struct parent *p, struct err *err)
 	char path[64];
 
 	parent_set_ctx(p, g);
+	g->key_fd = -1;
+	if (c->keeper_key != NULL && open_key(c->keeper_key, &g->key_fd,
+	    err) != 0)
+		return -1;
 	g->killpage = killpage_create();
 	if (g->killpage < 0) {
 		err_set(err, "kill page: %s", strerror(errno));
@@ -67,6 +107,8 @@ equip_keeper(struct parent *p, unsigned index)
 
 	(void)index;
 	parent_give_dir(p, "state", "keeper");
+	if (g->key_fd >= 0)
+		parent_give_file(p, "keeper-key", g->key_fd);
 	parent_give_listener(p, 0, "keeper", g->keeper_fd);
 }
 

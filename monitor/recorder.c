@@ -12,6 +12,10 @@
  * next group. Before it commits it lets whoever is ready on its CPU run once,
  * and takes what they sent into the group.
  *
+ * Once a second it looks whether the wall clock steps, and at start whether it
+ * is behind the last row: then it records `clock-unsound` and tells the proxies
+ * (clock_watch in lib/base/clock.h).
+ *
  * An error of the disk damages the ledger for good: from then on every event
  * is refused, and the gateway's policy `audit-unavailable` decides.
  */
@@ -38,6 +42,7 @@
 
 #define CHECKPOINT_ROWS 1000
 #define CHECKPOINT_MS 1000
+#define CLOCK_MS 1000
 #define SIGN_PATIENCE 10		/* ticks without a signature, then log */
 #define ACK_QUEUE_MAX (4u << 20)
 #define REBUILD_ROWS 10000		/* looked at for open calls at start */
@@ -80,6 +85,9 @@ struct recorder {
 	uint64_t sign_q;
 	struct merkle signed_tree;
 	struct buf sign_text;
+	struct clock_watch clock;
+	struct loop_timer *clock_timer;
+	bool unsound;
 };
 
 static void commit_at_end(void *ctx);
@@ -479,6 +487,63 @@ on_tick(void *ctx)
 	}
 }
 
+/* --- the clock ------------------------------------------------------------ */
+
+static void
+tell_clock(const struct recorder *r, const struct peer *p)
+{
+	struct buf *b;
+
+	if (p->role != ROLE_PROXY ||
+	    (b = chan_begin(p->chan, MSG_CLOCK)) == NULL)
+		return;
+	pack_u8(b, r->unsound);
+	chan_end(p->chan);
+}
+
+static void
+event_clock(struct recorder *r, int64_t off)
+{
+	bool allow = r->env->conf->exceptions[REASON_CLOCK] == CONF_ALLOW;
+	char detail[200];
+	struct jsonw w;
+
+	snprintf(detail, sizeof(detail), off == 0 ? "The wall clock is where "
+	    "it should be again." : "The wall clock is %" PRId64 " s %s "
+	    "where it should be.", (off < 0 ? -off : off) / 1000, off < 0 ?
+	    "behind" : "ahead of");
+	log_error("%s: %s", reason_word(REASON_CLOCK), detail);
+	begin_own(r, &w, EVENT_EXCEPTION);
+	jsonw_str(&w, "reason", reason_word(REASON_CLOCK));
+	jsonw_str(&w, "verdict", off == 0 || allow ? "allow" : "deny");
+	jsonw_str(&w, "detail", detail);
+	event_end(&w);
+	if (record_own(r) != 0) {
+		r->unsigned_rows++;
+		group_add(r, NULL, 0);
+	}
+}
+
+static void
+look_at_clock(void *ctx)
+{
+	struct recorder *r = ctx;
+	int64_t off;
+
+	if (r->ledger == NULL)
+		return;
+	loop_timer_set(r->clock_timer, CLOCK_MS);
+	r->clock.limit_ms = r->env->conf->limits.clock_step_ms;
+	off = clock_watch_look(&r->clock, clock_wall_ms(), clock_boot_ms());
+	if ((off != 0) == r->unsound)
+		return;
+	r->unsound = off != 0;
+	list_each(it, &r->peers)
+		tell_clock(r, list_entry(it, struct peer, link));
+	if (ledger_why(r->ledger) == NULL)
+		event_clock(r, off);
+}
+
 /* --- events of others --------------------------------------------------- */
 
 /* NULL, or why this event is not for the ledger. */
@@ -718,6 +783,7 @@ recorder_channel(struct role_env *env, enum role peer, unsigned index, int fd)
 	    ACK_QUEUE_MAX, on_msg, on_close, p);
 	if (consumes)
 		p->consumer = feed_consumer_new(r->feed, p->chan);
+	tell_clock(r, p);
 	if (peer == ROLE_KEEPER && (r->want_sign || r->unsigned_rows > 0))
 		ask_signature(r);
 }
@@ -729,6 +795,7 @@ rebuild_call(void *ctx, const struct chain_row *row)
 {
 	struct recorder *r = ctx;
 
+	r->clock.floor_ms = row->time;
 	if (slice_starts(row->type, "call.") &&
 	    json_index(&r->doc, row->body, NULL) == JSON_OK)
 		opencalls_note(&r->open, row->type, &r->doc, row->call,
@@ -826,6 +893,8 @@ recorder_start(struct role_env *env)
 	r->tick = loop_timer_new(env->loop, on_tick, r);
 	r->ticking = true;
 	loop_timer_set(r->tick, CHECKPOINT_MS);
+	r->clock_timer = loop_timer_new(env->loop, look_at_clock, r);
+	look_at_clock(r);
 }
 
 static void

@@ -615,11 +615,44 @@ pack_connector(struct buf *b, const struct connector *c)
 	}
 }
 
+/* A credential is one value, sent in one way: what a second connector says of
+ * it must be what the first said. places: one a connector, NULL without a
+ * credential. */
+static int
+check_credential(const struct yaml_doc *d, const struct connector_set *set,
+    char **places, struct err *err)
+{
+	const struct connector *c = &set->v[set->n - 1];
+	const struct yaml_node *n = yaml_get(d->roots[0], "credential");
+	char place[4200];
+
+	if (n == NULL)
+		return 0;
+	snprintf(place, sizeof(place), "%s:%d:%d", d->file, n->line, n->col);
+	places[set->n - 1] = base_strdup(place);
+	for (size_t i = 0; i + 1 < set->n; i++) {
+		const struct connector *o = &set->v[i];
+
+		if (strcmp(o->credential, c->credential) != 0 ||
+		    (strcmp(o->cred_type, c->cred_type) == 0 &&
+		    slice_eq_nocase(slice_str(o->cred_header),
+		    slice_str(c->cred_header)) &&
+		    strcmp(o->cred_template, c->cred_template) == 0))
+			continue;
+		yaml_err(d, n, err, "credential %s has another type, header "
+		    "or template at %s: use one, or two names",
+		    c->credential, places[i]);
+		return -1;
+	}
+	return 0;
+}
+
 static int
 load_dir(const struct conf *conf, const struct redact *rules,
     struct connector_set *set, struct err *err)
 {
 	struct dirent **names = NULL;
+	char **places;
 	int n = scandir(conf->connectors_dir, &names, NULL, alphasort), r = -1;
 
 	if (n < 0) {
@@ -628,6 +661,7 @@ load_dir(const struct conf *conf, const struct redact *rules,
 		return -1;
 	}
 	set->v = base_calloc((size_t)n + 1, sizeof(*set->v));
+	places = base_calloc((size_t)n + 1, sizeof(*places));
 	for (int i = 0; i < n; i++) {
 		char path[4096];
 		struct slice name = slice_str(names[i]->d_name);
@@ -651,15 +685,20 @@ load_dir(const struct conf *conf, const struct redact *rules,
 			    "defined twice", set->v[set->n - 1].name);
 			bad = -1;
 		}
+		if (bad == 0)
+			bad = check_credential(d, set, places, err);
 		yaml_free(d);
 		if (bad != 0)
 			goto out;
 	}
 	r = 0;
 out:
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		free(names[i]);
+		free(places[i]);
+	}
 	free(names);
+	free(places);
 	return r;
 }
 

@@ -40,6 +40,10 @@ authenticate(struct exchange *ex)
 		return exchange_refuse(ex, REASON_BAD_TOKEN, "Mint a new one "
 		    "with: portreeve session open --user U --agent A --for "
 		    "1h.");
+	if (ex->f->clock_unsound &&
+	    ex->view->conf->exceptions[REASON_CLOCK] != CONF_ALLOW)
+		return exchange_refuse(ex, REASON_CLOCK, "Whether the token is "
+		    "still valid cannot be said.");
 	if (ex->req->method_id == HTTP1_M_CONNECT) {
 		memcpy(c->token_hash, hash, 32);
 		c->has_token = true;
@@ -746,16 +750,14 @@ on_recorded(void *ctx, bool ok)
 	if (!ok) {
 		if (exchange_exception(ex, REASON_AUDIT_UNAVAILABLE,
 		    "the recorder did not commit")) {
-			ex->recorded = true;
 			exchange_resume(ex);
 			return;
 		}
+		/* Its row may still come; the outcome says denied. */
 		exchange_refuse(ex, REASON_AUDIT_UNAVAILABLE, "%s", "");
-		ex->recorded = true;	/* queued; its outcome says denied */
 		exchange_answer_refusal(ex);
 		return;
 	}
-	ex->recorded = true;
 	if (exchange_killed(ex, &target)) {
 		exchange_cut(ex, target, REASON_KILLED);
 		return;
@@ -768,8 +770,12 @@ call_record_decision(struct exchange *ex)
 {
 	if (record_decision(ex, on_recorded) != 0) {
 		if (exchange_exception(ex, REASON_AUDIT_UNAVAILABLE,
-		    "no recorder"))
+		    "no recorder")) {
+			if (record_decision(ex, NULL) != 0)
+				log_error("an allowed call is unrecorded");
+			ex->recorded = true;
 			return STEP_DONE;
+		}
 		return exchange_refuse(ex, REASON_AUDIT_UNAVAILABLE, "%s", "");
 	}
 	return STEP_WAIT;
@@ -809,7 +815,7 @@ on_credential(void *ctx, enum msg_type type, struct unpack *u)
 		}
 	}
 	struct slice why = type == MSG_KEEPER_NO ? unpack_slice(u) :
-	    SLICE("the keeper went away");
+	    SLICE("the keeper went away or does not answer");
 
 	exchange_refuse(ex, REASON_CREDENTIAL, "%s: %.*s. An admin stores it "
 	    "with: portreeve credential set %s", ex->con->credential,

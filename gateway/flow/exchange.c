@@ -180,6 +180,8 @@ http_status(const struct exchange *ex)
 	case REASON_UPSTREAM:
 	case REASON_UPSTREAM_TLS:
 		return 502;
+	case REASON_UPSTREAM_TIME:
+		return 504;
 	case REASON_AMBIGUOUS:
 	case REASON_UNPARSEABLE:
 		return ex->resp == NULL ? 400 : 502;
@@ -210,10 +212,12 @@ may_repeat(enum reason r)
 {
 	switch (r) {
 	case REASON_UPSTREAM:
+	case REASON_UPSTREAM_TIME:
 	case REASON_AUDIT_UNAVAILABLE:
 	case REASON_DETECTOR_LATE:
 	case REASON_CREDENTIAL:
 	case REASON_BROKER:
+	case REASON_CLOCK:
 	case REASON_APPROVAL_EXPIRED:
 		return true;
 	default:
@@ -282,6 +286,17 @@ answer_mcp(struct exchange *ex, const char *event, const char *text)
 	buf_free(&b);
 }
 
+/* A call that ends before it was decided was not allowed. */
+static void
+record_denial(struct exchange *ex)
+{
+	ex->verdict.effect = CONF_DENY;
+	ex->verdict.observed = false;
+	ex->decision = uuid_v7();
+	if (record_decision(ex, NULL) != 0)
+		log_error("a denial could not be queued for the ledger");
+}
+
 void
 exchange_answer_refusal(struct exchange *ex)
 {
@@ -290,14 +305,8 @@ exchange_answer_refusal(struct exchange *ex)
 	char *text;
 
 	if (ex->is_call) {
-		ex->verdict.effect = CONF_DENY;
-		ex->verdict.observed = false;
-		if (!ex->recorded) {
-			ex->decision = uuid_v7();
-			if (record_decision(ex, NULL) != 0)
-				log_error("a denial could not be queued for "
-				    "the ledger");
-		}
+		if (!ex->recorded)
+			record_denial(ex);
 		id = ex->decision;
 	} else {
 		record_refused(ex->f, ex->c, ex->reason == REASON_NO_TOKEN ||
@@ -363,8 +372,10 @@ tell_hold_done(struct exchange *ex)
 static void
 finish_record(struct exchange *ex, const char *status)
 {
-	if (!ex->is_call || !ex->recorded || ex->outcome_done)
+	if (!ex->is_call || ex->outcome_done)
 		return;
+	if (!ex->recorded)
+		record_denial(ex);
 	ex->outcome_done = true;
 	record_outcome(ex, ex->end_status != NULL ? ex->end_status : status);
 	tell_hold_done(ex);
@@ -410,6 +421,8 @@ exchange_client_gone(struct exchange *ex)
 		}
 	}
 	ex->delivered = false;
+	if (ex->reason == REASON_NONE && !ex->request_head_sent)
+		exchange_refuse(ex, REASON_CANCELLED, "It has gone.");
 	exchange_end(ex, ex->request_head_sent && ex->status != 0 ? "cut" :
 	    ex->request_head_sent ? "unknown" : "cancelled");
 }

@@ -7,7 +7,6 @@
 #include "internal.h"
 #include "log.h"
 
-#define CONNECT_MS 10000
 #define UPSTREAM_IDLE_MS 50000
 #define UPSTREAM_IDLE_MAX 4096
 #define EMIT_MAX (64u << 20)
@@ -146,9 +145,14 @@ flow_new(const struct flow_setup *setup, const struct snap *snap,
 	    snap_section(snap, "hosts"), err);
 	if (f->dns == NULL)
 		return NULL;
-	f->pool = upstream_pool_new(f->loop, f->dns, CONNECT_MS,
-	    UPSTREAM_IDLE_MS, UPSTREAM_IDLE_MAX);
+	f->pool = upstream_pool_new(f->loop, f->dns,
+	    (uint64_t)f->view->conf->limits.connect_ms, UPSTREAM_IDLE_MS,
+	    UPSTREAM_IDLE_MAX);
 	f->emit = emit_new(f->loop, ROLE_PROXY, f->index, EMIT_MAX);
+	emit_set_patience(f->emit,
+	    (uint64_t)f->view->conf->limits.record_ms);
+	svc_listen_recorder(f);
+	deadline_start(f);
 	if (loop_fd_add(f->loop, f->eventfd, LOOP_READ, svc_on_kill, f) ==
 	    NULL)
 		return NULL;
@@ -169,6 +173,9 @@ flow_reload(struct flow *f, const struct snap *snap, struct err *err)
 	}
 	view_unref(f->view);
 	f->view = v;
+	upstream_pool_set_connect_ms(f->pool,
+	    (uint64_t)v->conf->limits.connect_ms);
+	emit_set_patience(f->emit, (uint64_t)v->conf->limits.record_ms);
 	return 0;
 }
 

@@ -95,6 +95,8 @@ struct buf *spare_event(struct flow *f, size_t max);
 
 /* ---- asking another role: answers come by number ------------------------- */
 
+#define SVC_ANSWER_S 10		/* a role that takes longer does not answer */
+
 typedef void ask_fn(void *ctx, enum msg_type type, struct unpack *u);
 
 struct ask {
@@ -103,6 +105,7 @@ struct ask {
 	ask_fn *fn;
 	void *ctx;
 	uint32_t next_free;
+	unsigned seconds;		/* it has waited */
 };
 
 /* The low half of a number is the slot, the high half tells its uses apart. */
@@ -122,6 +125,8 @@ struct flow {
 	struct emit *emit;
 	struct chan *keeper, *broker, *detector;
 	bool synced;			/* the broker told all it knows */
+	bool clock_unsound;		/* so the recorder says */
+	struct loop_timer *second;	/* see deadline.c */
 	struct asks asks;
 	struct spares spares;
 	struct tls_ctx *server_ctx;
@@ -171,6 +176,8 @@ struct conn {
 	struct exchange *ex;
 	struct splice *splice;
 	uint64_t bytes_in, bytes_out;
+	uint64_t out_seen, all_seen;	/* see deadline.c */
+	unsigned stuck_s, quiet_s;
 };
 
 void conn_accept(struct listener *l);
@@ -257,6 +264,8 @@ struct exchange {
 	struct buf uout, uin;
 	bool request_sent, request_head_sent, u_eof, u_truncated, u_paused;
 	bool u_write_failed;
+	uint64_t moved, moved_seen;	/* bytes, both ways; see deadline.c */
+	unsigned quiet_s, head_s;
 	uint64_t deadline_q;		/* asks in flight, 0: none */
 	struct loop_timer *timer;
 
@@ -356,7 +365,7 @@ void record_exception(struct exchange *ex, enum reason r, bool allowed,
     const char *detail);
 void record_refused(struct flow *f, const struct conn *c, enum event_type t,
     enum reason r, const char *host, const char *detail, struct uuid *id_r);
-void record_spliced(struct flow *f, const struct conn *c, struct uuid id,
+int record_spliced(struct flow *f, const struct conn *c, struct uuid id,
     const char *phase, const struct principal *who, uint64_t up,
     uint64_t down, emit_done_fn *done, void *ctx);
 void record_card(struct exchange *ex, struct jsonw *w, struct buf *b);
@@ -364,9 +373,16 @@ void record_card(struct exchange *ex, struct jsonw *w, struct buf *b);
 /* ---- services: the other roles ------------------------------------------------ */
 
 void svc_init(struct flow *f);
+void svc_listen_recorder(struct flow *f);	/* once f->emit is there */
 uint64_t svc_ask(struct flow *f, struct chan *c, enum msg_type type,
     struct slice body, ask_fn *fn, void *ctx);
 void svc_forget(struct flow *f, uint64_t q);
+/* An answer that begins with its question's number. -1: malformed. */
+int svc_answered(struct flow *f, enum msg_type type, struct slice body);
+/* The role behind c has gone: its questions are answered by type 0. */
+void svc_abandon(struct flow *f, struct chan *c);
+/* A second has passed: who was asked too long ago does not answer. */
+void svc_second(struct flow *f);
 struct session *svc_session(struct flow *f, const uint8_t hash[32]);
 void session_unref(struct session *s);
 enum policy_state svc_state(struct flow *f, const struct connector *c);
@@ -386,6 +402,10 @@ const char *svc_killed(struct flow *f, const struct view *v, size_t con_at,
     const struct connector *con, const struct session *s,
     struct slice tool);
 void svc_on_kill(void *ctx, unsigned events);
+
+/* ---- deadlines: deadline.c ----------------------------------------------------- */
+
+void deadline_start(struct flow *f);
 
 /* ---- splicing ------------------------------------------------------------------ */
 

@@ -144,8 +144,8 @@ record_decision(struct exchange *ex, emit_done_fn *done)
 	if (!b->full)
 		r = emit_event(ex->f->emit, ex->decision, ex->call,
 		    buf_slice(b), done, ex);
-	if (r == 0 && done == NULL)
-		ex->recorded = true;
+	if (r == 0)
+		ex->recorded = true;	/* queued: it will be, in order */
 	return r;
 }
 
@@ -250,7 +250,7 @@ record_refused(struct flow *f, const struct conn *c, enum event_type t,
 		*id_r = id;
 }
 
-void
+int
 record_spliced(struct flow *f, const struct conn *c, struct uuid id,
     const char *phase, const struct principal *who, uint64_t up,
     uint64_t down, emit_done_fn *done, void *ctx)
@@ -258,6 +258,7 @@ record_spliced(struct flow *f, const struct conn *c, struct uuid id,
 	struct uuid none = { { 0 } };
 	struct jsonw w;
 	struct buf b;
+	int r;
 
 	buf_init(&b, 65536);
 	event_begin(&w, &b, id, EVENT_CONNECTION_SPLICED, ROLE_PROXY);
@@ -269,12 +270,11 @@ record_spliced(struct flow *f, const struct conn *c, struct uuid id,
 	jsonw_u64(&w, "bytes_in", up);
 	jsonw_u64(&w, "bytes_out", down);
 	event_end(&w);
-	if (emit_event(f->emit, id, none, buf_slice(&b), done, ctx) != 0) {
+	r = emit_event(f->emit, id, none, buf_slice(&b), done, ctx);
+	if (r != 0)
 		log_error("a spliced connection could not be recorded");
-		if (done != NULL)
-			done(ctx, false);
-	}
 	buf_free(&b);
+	return r;
 }
 
 /* All a person needs to decide: nothing is hidden, credentials by name. */

@@ -166,6 +166,8 @@ begin_stream(struct exchange *ex)
 	ex->mode = RESP_STREAM;
 	if (write_client_head(ex, f, h->length) != 0)
 		refuse_response(ex, REASON_UPSTREAM, "its head does not fit");
+	else
+		conn_kick(ex->c);	/* the body may be long in coming */
 }
 
 /* Identity was asked for; what came encoded is decoded here and goes on as
@@ -230,6 +232,8 @@ begin_body(struct exchange *ex)
 		if (!ex->hold_stream && write_client_head(ex,
 		    HTTP1_BODY_CHUNKED, 0) != 0)
 			refuse_response(ex, REASON_UPSTREAM, "");
+		else
+			conn_kick(ex->c);	/* so may the first event */
 		return;
 	}
 	if (!media_inspectable(&m)) {
@@ -613,6 +617,7 @@ upstream_read(struct exchange *ex)
 		}
 		ASSERT(buf_add(&ex->uin, p, (size_t)k) == 0);
 		explicit_bzero(p, (size_t)k);
+		ex->moved += (size_t)k;
 		if ((size_t)k < want && stream_pending(ex->u->s) == 0)
 			return;
 	}
@@ -704,6 +709,7 @@ relay_send_request_body(struct exchange *ex)
 			break;
 		}
 		buf_consume(&ex->uout, (size_t)k);
+		ex->moved += (size_t)k;
 		if (ex->uout.len == 0)
 			fill_request(ex);
 		if (ex->over)

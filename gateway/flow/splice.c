@@ -32,7 +32,7 @@ splice_free(struct splice *s)
 	upstream_cancel(s->req);
 	upstream_close(s->u, false);
 	if (s->recorded)
-		record_spliced(f, s->c, uuid_v7(), "end", &s->session->who,
+		(void)record_spliced(f, s->c, uuid_v7(), "end", &s->session->who,
 		    s->bytes_up, s->bytes_down, NULL, NULL);
 	session_unref(s->session);
 	s->c->splice = NULL;
@@ -157,7 +157,6 @@ on_recorded(void *ctx, bool ok)
 		    reason_text(REASON_AUDIT_UNAVAILABLE));
 		return;
 	}
-	s->recorded = true;
 	/* Never pooled: the key is this splice's own. */
 	t.key = slice_make(s->id.b, sizeof(s->id.b));
 	s->req = upstream_get(c->f->pool, &t, on_connected, s);
@@ -174,6 +173,9 @@ splice_begin(struct conn *c, const struct session *session)
 	s->id = uuid_v7();
 	c->splice = s;
 	c->tunnel = true;
-	record_spliced(c->f, c, s->id, "begin", &session->who, 0, 0,
-	    on_recorded, s);
+	/* What is queued will be recorded, so its end must be as well. */
+	s->recorded = record_spliced(c->f, c, s->id, "begin", &session->who, 0,
+	    0, on_recorded, s) == 0;
+	if (!s->recorded)
+		on_recorded(s, false);
 }

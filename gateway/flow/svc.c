@@ -33,119 +33,6 @@ svc_init(struct flow *f)
 	map_init(&f->seen_tools);
 }
 
-/* --- asking ---------------------------------------------------------------- */
-
-static struct ask *
-ask_new(struct asks *s)
-{
-	uint32_t i = s->first_free;
-
-	if (i == s->n) {
-		uint32_t n = s->n == 0 ? 64 : s->n * 2;
-
-		s->v = base_realloc(s->v, n * sizeof(*s->v));
-		memset(s->v + s->n, 0, (n - s->n) * sizeof(*s->v));
-		for (uint32_t k = s->n; k < n; k++)
-			s->v[k].next_free = k + 1;
-		s->n = n;
-	}
-	s->first_free = s->v[i].next_free;
-	if (++s->uses == 0)
-		s->uses = 1;
-	s->v[i].q = (uint64_t)s->uses << 32 | i;
-	return &s->v[i];
-}
-
-static struct ask *
-ask_find(const struct asks *s, uint64_t q)
-{
-	uint32_t i = (uint32_t)q;
-
-	return q != 0 && i < s->n && s->v[i].q == q ? &s->v[i] : NULL;
-}
-
-/* The slot may be used again from here on: what it held is answered. */
-static struct ask
-ask_take(struct asks *s, struct ask *a)
-{
-	struct ask was = *a;
-
-	a->q = 0;
-	a->next_free = s->first_free;
-	s->first_free = (uint32_t)was.q;
-	return was;
-}
-
-uint64_t
-svc_ask(struct flow *f, struct chan *c, enum msg_type type,
-    struct slice body, ask_fn *fn, void *ctx)
-{
-	struct buf *b = chan_begin(c, type);
-	struct ask *a;
-
-	if (b == NULL)
-		return 0;
-	a = ask_new(&f->asks);
-	a->chan = c;
-	a->fn = fn;
-	a->ctx = ctx;
-	pack_u64(b, a->q);
-	if (type == MSG_ADVISE || type == MSG_CONTEXT || type == MSG_MINT)
-		pack_slice(b, body);
-	else
-		buf_add_slice(b, body);	/* packed by the caller */
-	if (chan_end(c) != 0) {
-		(void)ask_take(&f->asks, a);
-		return 0;
-	}
-	return a->q;
-}
-
-void
-svc_forget(struct flow *f, uint64_t q)
-{
-	struct ask *a = ask_find(&f->asks, q);
-
-	if (a != NULL)
-		(void)ask_take(&f->asks, a);
-}
-
-static int
-answered(struct flow *f, enum msg_type type, struct slice body)
-{
-	struct unpack u;
-	struct ask *a, was;
-
-	unpack_init(&u, body);
-	uint64_t q = unpack_u64(&u);
-
-	if (u.bad)
-		return -1;
-	a = ask_find(&f->asks, q);
-	if (a == NULL)
-		return 0;	/* forgotten meanwhile */
-	was = ask_take(&f->asks, a);
-	was.fn(was.ctx, type, &u);
-	return 0;
-}
-
-/* A role has gone: whoever waits for it is told by a message of type 0. New
- * questions go to another channel, so each slot is looked at once. */
-static void
-abandon(struct flow *f, struct chan *c)
-{
-	for (uint32_t i = 0; i < f->asks.n; i++) {
-		struct ask was;
-		struct unpack u;
-
-		if (f->asks.v[i].q == 0 || f->asks.v[i].chan != c)
-			continue;
-		was = ask_take(&f->asks, &f->asks.v[i]);
-		unpack_init(&u, slice_make("", 0));
-		was.fn(was.ctx, (enum msg_type)0, &u);
-	}
-}
-
 /* --- keeper ------------------------------------------------------------------- */
 
 static int
@@ -203,7 +90,7 @@ on_keeper(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 	case MSG_LEAF:
 	case MSG_CRED:
 	case MSG_KEEPER_NO:
-		return answered(f, type, body);
+		return svc_answered(f, type, body);
 	default:
 		return -1;
 	}
@@ -220,7 +107,8 @@ on_leaf(void *ctx, enum msg_type type, struct unpack *u)
 	struct minting *m = ctx;
 	struct flow *f = m->f;
 	struct leaf_entry *e = map_get(&f->leaves, slice_str(m->host));
-	struct slice der[4], why = SLICE("the keeper went away");
+	struct slice der[4], why = SLICE("the keeper went away or does not "
+	    "answer");
 	struct err err = { 0 };
 	char text[256];
 	size_t n = 0;
@@ -663,6 +551,16 @@ by_call(struct flow *f, const uint8_t call[16])
 }
 
 static void
+on_consume_late(void *ctx)
+{
+	struct exchange *ex = ctx;
+
+	ex->released = true;
+	exchange_refuse(ex, REASON_BROKER, "The broker does not answer.");
+	exchange_answer_refusal(ex);
+}
+
+static void
 ask_consume(struct flow *f, struct exchange *ex)
 {
 	struct buf *b = chan_begin(f->broker, MSG_CONSUME);
@@ -675,6 +573,9 @@ ask_consume(struct flow *f, struct exchange *ex)
 	pack_bytes(b, ex->call.b, 16);
 	pack_bytes(b, ex->digest, 32);
 	chan_end(f->broker);
+	loop_timer_del(ex->timer);
+	ex->timer = loop_timer_new(f->loop, on_consume_late, ex);
+	loop_timer_set(ex->timer, SVC_ANSWER_S * 1000);
 }
 
 /* The approver's arguments replace the agent's; the call then runs through
@@ -742,14 +643,17 @@ on_verdict(struct flow *f, struct unpack *u)
 	if (v == 0) {
 		bool expired = slice_starts(reason, "expired");
 		bool killed = slice_starts(reason, "killed");
+		bool cancelled = slice_is(reason, "cancelled by the agent");
 
 		ex->released = true;
 		finish_hold(ex);
 		if (killed)
 			ex->verdict.by = "kill";
+		if (cancelled)
+			ex->end_status = "cancelled";
 		exchange_refuse(ex, killed ? REASON_KILLED : expired ?
-		    REASON_APPROVAL_EXPIRED : REASON_APPROVAL_DENIED,
-		    "%.*s", SLICE_FMT(reason));
+		    REASON_APPROVAL_EXPIRED : cancelled ? REASON_CANCELLED :
+		    REASON_APPROVAL_DENIED, "%.*s", SLICE_FMT(reason));
 		exchange_answer_refusal(ex);
 		return 0;
 	}
@@ -827,8 +731,7 @@ on_cancel(struct flow *f, struct unpack *u)
 			continue;
 		ex->released = true;
 		finish_hold(ex);
-		exchange_refuse(ex, REASON_APPROVAL_DENIED, "%s",
-		    "The agent cancelled it.");
+		exchange_refuse(ex, REASON_CANCELLED, "%s", "");
 		ex->end_status = "cancelled";
 		exchange_answer_refusal(ex);
 		break;
@@ -920,10 +823,36 @@ on_detector(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 		return 0;
 	case MSG_ADVICE:
 	case MSG_CONTEXT_ACK:
-		return answered(f, type, body);
+		return svc_answered(f, type, body);
 	default:
 		return -1;
 	}
+}
+
+/* --- recorder, besides what emit does -------------------------------------- */
+
+static int
+on_recorder(void *ctx, struct chan *c, enum msg_type type, struct slice body,
+    int fd)
+{
+	struct flow *f = ctx;
+	struct unpack u;
+
+	(void)c;
+	base_close(&fd);
+	unpack_init(&u, body);
+	unsigned unsound = unpack_u8(&u);
+
+	if (type != MSG_CLOCK || !unpack_done(&u) || unsound > 1)
+		return -1;
+	f->clock_unsound = unsound == 1;
+	return 0;
+}
+
+void
+svc_listen_recorder(struct flow *f)
+{
+	emit_on_other(f->emit, on_recorder, NULL, f);
 }
 
 static void
@@ -939,7 +868,7 @@ on_peer_gone(void *ctx, struct chan *c)
 		f->broker = NULL;
 		f->synced = false;
 	}
-	abandon(f, c);
+	svc_abandon(f, c);
 	chan_free(c);
 }
 

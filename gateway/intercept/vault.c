@@ -207,6 +207,39 @@ make_key(struct vault *v, struct secret **kek_r, struct err *err)
 	return 0;
 }
 
+/* The key that the operator keeps elsewhere: never made, never copied. */
+static int
+read_given(const struct vault *v, int keyfd, struct secret **kek_r,
+    struct err *err)
+{
+	unsigned char k[KEY_LEN + 1];
+	ssize_t n;
+
+	if (file_exists(v->dirfd, KEY_FILE)) {
+		err_set(err, KEY_FILE " is still in the state directory "
+		    "although keeper_key names another place: move it there");
+		return -1;
+	}
+	do
+		n = pread(keyfd, k, sizeof(k), 0);
+	while (n < 0 && errno == EINTR);
+	if (n == KEY_LEN)
+		*kek_r = secret_new(k, KEY_LEN);
+	else
+		err_set(err, "keeper_key: %s", n < 0 ? strerror(errno) :
+		    "it must hold 32 bytes");
+	explicit_bzero(k, sizeof(k));
+	return n == KEY_LEN ? 0 : -1;
+}
+
+static void
+use_key(struct vault *v, struct secret *kek)
+{
+	v->file_key = derive(kek, 1);
+	v->root_wrap = derive(kek, 2);
+	secret_free(kek);
+}
+
 /* A start that is not the first must never make a key: it would hide that
  * the old one is lost. */
 static int
@@ -234,9 +267,7 @@ load_key(struct vault *v, bool first, struct err *err)
 		secret_free(kek);
 		return -1;
 	}
-	v->file_key = derive(kek, 1);
-	v->root_wrap = derive(kek, 2);
-	secret_free(kek);
+	use_key(v, kek);
 	return 0;
 }
 
@@ -478,8 +509,9 @@ lock(struct vault *v, struct err *err)
 }
 
 struct vault *
-vault_open(int dirfd, struct err *err)
+vault_open(int dirfd, int keyfd, struct err *err)
 {
+	struct secret *kek = NULL;
 	struct vault *v = base_calloc(1, sizeof(*v));
 	struct secret *file = NULL;
 	struct stat st;
@@ -498,8 +530,13 @@ vault_open(int dirfd, struct err *err)
 		    "anew with another authority");
 		goto out;
 	}
-	if (load_key(v, there == 0, err) != 0)
+	if (keyfd >= 0) {
+		if (read_given(v, keyfd, &kek, err) != 0)
+			goto out;
+		use_key(v, kek);
+	} else if (load_key(v, there == 0, err) != 0) {
 		goto out;
+	}
 	r = there == 0 ? create(v, err) : open_sealed(v, file, err);
 out:
 	secret_free(file);

@@ -3,8 +3,8 @@
  * file of the state directory.
  *
  * keeper.sealed: "PRVAULT1", 24 bytes of nonce, XChaCha20-Poly1305 of the
- * packed content, under a key derived from the 32 bytes of keeper.key. The
- * root CA key lies inside once more under a key of its own and is opened only
+ * packed content, under a key derived from the 32 bytes of keeper.key, which may
+ * lie elsewhere. The root CA key lies inside once more under a key of its own and is opened only
  * by vault_open_root(). Every change is written to a new file that replaces
  * the old one; a change that cannot be written does not happen.
  *
@@ -33,8 +33,10 @@ struct vault_cred {
 
 /* dirfd is borrowed until vault_free(). The first start makes keeper.key,
  * keeper.sealed and all keys; later ones never do: a missing or unreadable
- * file is an error that says what to do. One vault a directory (locked). */
-struct vault *vault_open(int dirfd, struct err *err) MUST_USE;
+ * file is an error that says what to do. One vault a directory (locked).
+ * keyfd: an open file of 32 bytes to take for keeper.key (borrowed for the
+ * call, never written; a keeper.key beside the vault is then an error), or -1. */
+struct vault *vault_open(int dirfd, int keyfd, struct err *err) MUST_USE;
 void vault_free(struct vault *v);		/* NULL-safe */
 /* Writes ca.pem and ledger.pub anew when their content differs. */
 int vault_publish(struct vault *v, struct slice vkey, struct err *err)

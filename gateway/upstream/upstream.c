@@ -148,6 +148,12 @@ upstream_pool_new(struct loop *l, struct dns *dns, uint64_t connect_ms,
 }
 
 void
+upstream_pool_set_connect_ms(struct upstream_pool *p, uint64_t ms)
+{
+	p->connect_ms = ms;
+}
+
+void
 upstream_pool_free(struct upstream_pool *p)
 {
 	size_t i;

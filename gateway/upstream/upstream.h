@@ -5,6 +5,8 @@
  * A connection carries one exchange at a time and is never shared between
  * principals: the pool's key holds them. An idle connection that shows any
  * byte or an end is thrown away.
+ *
+ * connect_ms is for name, connection and TLS handshake together.
  */
 #ifndef UPSTREAM_H
 #define UPSTREAM_H
@@ -48,6 +50,8 @@ typedef void upstream_done_fn(void *ctx, struct upstream *u,
 struct upstream_pool *upstream_pool_new(struct loop *l, struct dns *dns,
     uint64_t connect_ms, uint64_t idle_ms, size_t idle_max) MUST_USE;
 void upstream_pool_free(struct upstream_pool *p);
+/* For connections that begin from now on. */
+void upstream_pool_set_connect_ms(struct upstream_pool *p, uint64_t ms);
 
 /* The callback may come before this returns (then NULL is returned). */
 struct upstream_request *upstream_get(struct upstream_pool *p,

@@ -41,6 +41,29 @@ clock_offset_ms(void)
 	return offset_ms;
 }
 
+int64_t
+clock_boot_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t
+clock_watch_look(struct clock_watch *w, int64_t wall_ms, int64_t boot_ms)
+{
+	int64_t ahead = wall_ms - boot_ms, off;
+
+	off = w->anchored ? ahead - w->ahead_ms :
+	    wall_ms < w->floor_ms ? wall_ms - w->floor_ms : 0;
+	if (off > w->limit_ms || off < -w->limit_ms)
+		return off;
+	w->anchored = true;
+	w->ahead_ms = ahead;	/* it may drift, it may not step */
+	return 0;
+}
+
 static void
 put(char *out, int64_t two_digits)
 {

@@ -9,7 +9,7 @@
 
 #include "pack.h"
 
-#define CONF_VERSION 1
+#define CONF_VERSION 2
 
 const char *const conf_trust_names[CONF_TRUSTS] = {
 	"manual", "supervised", "autonomous"
@@ -49,6 +49,7 @@ conf_free(struct conf *c)
 	free(c->hours.zone);
 	free(c->file);
 	free(c->state_dir);
+	free(c->keeper_key);
 	free(c->run_dir);
 	free(c->user);
 	free(c->connectors_dir);
@@ -72,7 +73,9 @@ pack_limits(struct buf *b, const struct conf *c)
 	const struct conf_limits *l = &c->limits;
 	const int64_t v[] = { l->body, l->header, l->fields, l->streams,
 		l->idle_ms, l->header_ms, l->body_ms, l->advice_ms,
-		c->hold_expires_ms, c->hold_keepalive_ms, c->learning_ms,
+		l->record_ms, l->connect_ms, l->upstream_head_ms,
+		l->upstream_idle_ms, l->stream_idle_ms, l->send_ms,
+		l->clock_step_ms, c->hold_expires_ms, c->hold_keepalive_ms, c->learning_ms,
 		c->proxies };
 
 	for (size_t i = 0; i < ARRAY_LEN(v); i++)
@@ -107,6 +110,7 @@ conf_pack(struct buf *b, const struct conf *c)
 	pack_u16(b, CONF_VERSION);
 	pack_str(b, c->file);
 	pack_str(b, c->state_dir);
+	pack_str(b, c->keeper_key);
 	pack_str(b, c->run_dir);
 	pack_str(b, c->user);
 	pack_str(b, c->connectors_dir);
@@ -172,7 +176,9 @@ unpack_limits(struct unpack *u, struct conf *c)
 	struct conf_limits *l = &c->limits;
 	int64_t *const v[] = { &l->body, &l->header, &l->fields, &l->streams,
 		&l->idle_ms, &l->header_ms, &l->body_ms, &l->advice_ms,
-		&c->hold_expires_ms, &c->hold_keepalive_ms, &c->learning_ms,
+		&l->record_ms, &l->connect_ms, &l->upstream_head_ms,
+		&l->upstream_idle_ms, &l->stream_idle_ms, &l->send_ms,
+		&l->clock_step_ms, &c->hold_expires_ms, &c->hold_keepalive_ms, &c->learning_ms,
 		&c->proxies };
 
 	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
@@ -238,6 +244,7 @@ conf_unpack(struct slice section)
 		u.bad = true;
 	c->file = unpack_strdup(&u);
 	c->state_dir = unpack_strdup(&u);
+	c->keeper_key = unpack_optional(&u);
 	c->run_dir = unpack_strdup(&u);
 	c->user = unpack_strdup(&u);
 	c->connectors_dir = unpack_strdup(&u);

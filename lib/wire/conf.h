@@ -6,6 +6,7 @@
  * key is an error that names the nearest; an inline secret is an error.
  *
  *   state: /var/lib/portreeve      # ledger, state.db, keys (0700)
+ *   keeper_key: ${CREDENTIALS_DIRECTORY}/keeper.key  # or a path; else in state
  *   run: /run/portreeve            # sockets
  *   user: portreeve                # when root: what roles become
  *   sandbox: required              # or best-effort
@@ -23,7 +24,9 @@
  *     supervised: { read-only: allow, moderate: hold, dangerous: hold, unknown: hold }
  *   exceptions: { detector-late: allow }
  *   limits: { body: 1048576, header: 65536, fields: 100, streams: 2000,
- *     idle: 5m, header_time: 10s, body_time: 60s, advice_time: 100ms }
+ *     idle: 5m, header_time: 10s, body_time: 60s, advice_time: 100ms,
+ *     record_time: 5s, connect_time: 10s, upstream_head_time: 5m,
+ *     upstream_idle: 5m, stream_idle: 1h, send_time: 60s, clock_step: 1m }
  *   hold: { expires: 1h, keepalive: 15s }
  *   detection: { learning: 7d }
  *   sinks:
@@ -51,6 +54,9 @@ extern const char *const conf_trust_names[CONF_TRUSTS];
 extern const char *const conf_class_names[CONF_CLASSES];
 extern const char *const conf_effect_names[CONF_EFFECTS];
 
+/* The one variable that a path may begin with: systemd's credentials. */
+#define CONF_CREDENTIALS "${CREDENTIALS_DIRECTORY}/"
+
 struct conf_listener {
 	enum conf_listener_kind kind;
 	char *address;			/* "127.0.0.1:3128", "[::1]:8080" */
@@ -69,6 +75,13 @@ struct conf_sink {
 struct conf_limits {
 	int64_t body, header, fields, streams;
 	int64_t idle_ms, header_ms, body_ms, advice_ms;
+	int64_t record_ms;		/* wait for a commit */
+	int64_t connect_ms;		/* upstream: name, TCP and TLS */
+	int64_t upstream_head_ms;	/* request sent, no head yet */
+	int64_t upstream_idle_ms;	/* no byte inside a body */
+	int64_t stream_idle_ms;		/* no byte of a GET's event stream */
+	int64_t send_ms;		/* the agent takes no byte */
+	int64_t clock_step_ms;		/* beyond it: clock-unsound */
 };
 
 struct conf_hours {
@@ -81,6 +94,8 @@ struct conf_hours {
 
 struct conf {
 	char *file, *state_dir, *run_dir, *user, *connectors_dir, *rules_dir;
+	char *keeper_key;		/* NULL: made in the state folder; may
+					 * begin with CONF_CREDENTIALS */
 	bool sandbox_best_effort;
 	int64_t proxies;
 	struct conf_listener *listeners;

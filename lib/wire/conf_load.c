@@ -84,7 +84,10 @@ defaults(void)
 	c->limits = (struct conf_limits){ .body = 1 << 20, .header = 65536,
 		.fields = 100, .streams = 2000, .idle_ms = 5 * MINUTE,
 		.header_ms = 10 * SECOND, .body_ms = MINUTE,
-		.advice_ms = 100 };
+		.advice_ms = 100, .record_ms = 5 * SECOND,
+		.connect_ms = 10 * SECOND, .upstream_head_ms = 5 * MINUTE,
+		.upstream_idle_ms = 5 * MINUTE, .stream_idle_ms = HOUR,
+		.send_ms = MINUTE, .clock_step_ms = MINUTE };
 	c->hold_expires_ms = HOUR;
 	c->hold_keepalive_ms = 15 * SECOND;
 	c->learning_ms = 7 * DAY;
@@ -220,6 +223,25 @@ read_state(struct reader *r, const struct yaml_node *v)
 {
 	(void)v;
 	return get_path(r, r->root, "state", &r->c->state_dir);
+}
+
+static int
+read_keeper_key(struct reader *r, const struct yaml_node *v)
+{
+	char **k = &r->c->keeper_key;
+
+	if (yaml_get_str(r->d, r->root, "keeper_key", k, r->err) != 0)
+		return -1;
+	if (slice_starts(slice_str(*k), CONF_CREDENTIALS)) {
+		const char *name = *k + strlen(CONF_CREDENTIALS);
+
+		if (name[0] != '\0' && strchr(name, '/') == NULL)
+			return 0;
+		yaml_err(r->d, v, r->err, "`keeper_key` must end with the "
+		    "credential's name");
+		return -1;
+	}
+	return get_path(r, r->root, "keeper_key", k);
 }
 
 static int
@@ -593,7 +615,7 @@ read_exceptions(struct reader *r, const struct yaml_node *v)
 			return -1;
 		r->c->exceptions[i] = (enum conf_effect)e;
 		if (e == CONF_ALLOW && (i == REASON_CREDENTIAL ||
-		    i == REASON_BROKER || i == REASON_CLOCK))
+		    i == REASON_BROKER))
 			warnf(r, yaml_get(v, names[i]), "`%s: allow` has no "
 			    "effect: there is nothing to go on with", names[i]);
 	}
@@ -604,8 +626,26 @@ static int
 read_limits(struct reader *r, const struct yaml_node *v)
 {
 	static const char *const keys[] = { "body", "header", "fields",
-		"streams", "idle", "header_time", "body_time", "advice_time" };
+		"streams", "idle", "header_time", "body_time", "advice_time",
+		"record_time", "connect_time", "upstream_head_time",
+		"upstream_idle", "stream_idle", "send_time", "clock_step" };
 	struct conf_limits *l = &r->c->limits;
+	const struct {
+		const char *key;
+		int64_t min, max, *ms;
+	} times[] = {
+		{ "idle", SECOND, DAY, &l->idle_ms },
+		{ "header_time", 100, 10 * MINUTE, &l->header_ms },
+		{ "body_time", 100, HOUR, &l->body_ms },
+		{ "advice_time", 1, 10 * SECOND, &l->advice_ms },
+		{ "record_time", 100, 10 * MINUTE, &l->record_ms },
+		{ "connect_time", 100, 10 * MINUTE, &l->connect_ms },
+		{ "upstream_head_time", SECOND, DAY, &l->upstream_head_ms },
+		{ "upstream_idle", SECOND, DAY, &l->upstream_idle_ms },
+		{ "stream_idle", SECOND, 30 * DAY, &l->stream_idle_ms },
+		{ "send_time", SECOND, HOUR, &l->send_ms },
+		{ "clock_step", SECOND, DAY, &l->clock_step_ms },
+	};
 
 	if (yaml_check_keys(r->d, v, keys, ARRAY_LEN(keys), r->err) != 0 ||
 	    yaml_get_int(r->d, v, "body", 1024, 16 << 20, &l->body,
@@ -617,12 +657,11 @@ read_limits(struct reader *r, const struct yaml_node *v)
 	    yaml_get_int(r->d, v, "streams", 1, 100000, &l->streams,
 	    r->err) != 0)
 		return -1;
-	return get_duration(r, v, "idle", SECOND, DAY, &l->idle_ms) != 0 ||
-	    get_duration(r, v, "header_time", 100, 10 * MINUTE,
-	    &l->header_ms) != 0 ||
-	    get_duration(r, v, "body_time", 100, HOUR, &l->body_ms) != 0 ||
-	    get_duration(r, v, "advice_time", 1, 10 * SECOND,
-	    &l->advice_ms) != 0 ? -1 : 0;
+	for (size_t i = 0; i < ARRAY_LEN(times); i++)
+		if (get_duration(r, v, times[i].key, times[i].min,
+		    times[i].max, times[i].ms) != 0)
+			return -1;
+	return 0;
 }
 
 static int
@@ -785,6 +824,7 @@ static const struct {
 	int (*read)(struct reader *r, const struct yaml_node *v);
 } sections[] = {
 	{ "state", read_state },
+	{ "keeper_key", read_keeper_key },
 	{ "run", read_run },
 	{ "user", read_user },
 	{ "sandbox", read_sandbox },

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "clock.h"
 #include "list.h"
 #include "log.h"
 #include "pack.h"
@@ -14,7 +15,7 @@
 
 struct pending {
 	struct list link;
-	uint64_t n;
+	uint64_t n, since_ms;
 	struct uuid id, call;
 	emit_done_fn *done;
 	void *ctx;
@@ -34,12 +35,16 @@ struct emit {
 	struct loop_timer *later;
 	size_t bytes, max_bytes;
 	struct loop_timer *grace;
+	struct loop_timer *watch;	/* armed while something is queued */
+	uint64_t patience_ms;
+	bool watching, hung;
 	chan_msg_fn *other_fn;
 	loop_fn *attach_fn;
 	void *other_ctx;
 };
 
 static void on_grace(void *ctx);
+static void on_watch(void *ctx);
 static void on_later(void *ctx);
 
 struct emit *
@@ -55,6 +60,8 @@ emit_new(struct loop *l, enum role role, unsigned index, size_t max_bytes)
 	list_init(&e->queue);
 	e->grace = loop_timer_new(l, on_grace, e);
 	loop_timer_set(e->grace, GRACE_MS);
+	e->watch = loop_timer_new(l, on_watch, e);
+	e->patience_ms = EMIT_PATIENCE_MS;
 	e->later = loop_timer_new(l, on_later, e);
 	return e;
 }
@@ -70,6 +77,7 @@ emit_free(struct emit *e)
 	}
 	chan_free(e->chan);
 	loop_timer_del(e->grace);
+	loop_timer_del(e->watch);
 	loop_timer_del(e->later);
 	free(e);
 }
@@ -87,13 +95,11 @@ finish(struct emit *e, struct pending *p, bool ok)
 		done(ctx, ok);
 }
 
-/* The recorder is away for longer than the grace: whoever waits is told so.
- * The events stay queued, so that what was decided is still recorded. */
+/* Whoever waits is told that it waits in vain. The events stay queued, so
+ * that what was decided is still recorded. */
 static void
-on_grace(void *ctx)
+give_up(struct emit *e)
 {
-	struct emit *e = ctx;
-
 	/* A callback may add to the queue's end; only an answer of the
 	 * recorder takes from it. */
 	list_each(it, &e->queue) {
@@ -104,6 +110,74 @@ on_grace(void *ctx)
 		if (done != NULL)
 			done(p->ctx, false);
 	}
+}
+
+/* The recorder is away for longer than the grace. */
+static void
+on_grace(void *ctx)
+{
+	give_up(ctx);
+}
+
+/* How long the oldest has waited; 0 without any. */
+static uint64_t
+oldest_ms(const struct emit *e)
+{
+	if (list_empty(&e->queue))
+		return 0;
+	return clock_mono_ms() - list_entry(e->queue.next, struct pending,
+	    link)->since_ms;
+}
+
+static void
+watch_for(struct emit *e, uint64_t ms)
+{
+	e->watching = true;
+	loop_timer_set(e->watch, ms);
+}
+
+/* One look a patience, not one timer an event: what is newer than the oldest
+ * waits behind it. */
+static void
+on_watch(void *ctx)
+{
+	struct emit *e = ctx;
+	uint64_t ms = oldest_ms(e);
+
+	e->watching = false;
+	if (list_empty(&e->queue) || e->chan == NULL)
+		return;
+	if (ms < e->patience_ms) {
+		watch_for(e, e->patience_ms - ms);
+		return;
+	}
+	e->hung = true;
+	log_error("the recorder has committed nothing for %llu ms: what needs "
+	    "a record is refused until it does", (unsigned long long)ms);
+	give_up(e);
+}
+
+/* Something was acknowledged: is all that is left young enough? */
+static void
+maybe_back(struct emit *e)
+{
+	uint64_t ms;
+
+	if (!e->hung || (ms = oldest_ms(e)) >= e->patience_ms)
+		return;
+	e->hung = false;
+	log_info("the recorder commits again");
+	if (!list_empty(&e->queue) && !e->watching)
+		watch_for(e, e->patience_ms - ms);
+}
+
+void
+emit_set_patience(struct emit *e, uint64_t ms)
+{
+	ASSERT(ms > 0);
+	e->patience_ms = ms;
+	if (e->watching)
+		watch_for(e, ms);
 }
 
 static int
@@ -181,6 +255,7 @@ on_ack(struct emit *e, struct slice body)
 			break;
 		finish(e, p, true);
 	}
+	maybe_back(e);
 	return 0;
 }
 
@@ -202,6 +277,7 @@ on_refused(struct emit *e, struct slice body)
 
 		if (p->n == n) {
 			finish(e, p, false);
+			maybe_back(e);
 			return 0;
 		}
 	}
@@ -234,6 +310,7 @@ on_close(void *ctx, struct chan *c)
 	(void)c;
 	chan_free(e->chan);
 	e->chan = NULL;
+	e->hung = false;
 	loop_timer_set(e->grace, GRACE_MS);
 }
 
@@ -252,6 +329,12 @@ emit_attach(struct emit *e, int fd)
 	pack_u8(b, (uint8_t)e->index);
 	pack_u16(b, MSG_VERSION);
 	chan_end(e->chan);
+	e->hung = false;
+	list_each(it, &e->queue)	/* this one has it only now */
+		list_entry(it, struct pending, link)->since_ms =
+		    clock_mono_ms();
+	if (!list_empty(&e->queue))
+		watch_for(e, e->patience_ms);
 	e->unsent = list_empty(&e->queue) ? NULL :
 	    list_entry(e->queue.next, struct pending, link);
 	emit_flush(e);
@@ -269,6 +352,7 @@ enqueue(struct emit *e, struct uuid id, struct uuid call, struct slice json)
 	p = base_realloc(NULL, sizeof(*p) + json.n);
 	memset(p, 0, sizeof(*p));
 	p->n = e->next_n++;
+	p->since_ms = clock_mono_ms();
 	p->id = id;
 	p->call = call;
 	p->len = json.n;
@@ -278,6 +362,8 @@ enqueue(struct emit *e, struct uuid id, struct uuid call, struct slice json)
 	if (e->unsent == NULL)
 		e->unsent = p;
 	e->unsent_bytes += json.n;
+	if (!e->watching && !e->hung && e->chan != NULL)
+		watch_for(e, e->patience_ms);
 	return p;
 }
 
@@ -287,7 +373,7 @@ emit_event(struct emit *e, struct uuid id, struct uuid call,
 {
 	struct pending *p;
 
-	if ((done != NULL && e->chan == NULL) ||
+	if ((done != NULL && (e->chan == NULL || e->hung)) ||
 	    (p = enqueue(e, id, call, json)) == NULL)
 		return -1;
 	p->done = done;

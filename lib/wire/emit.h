@@ -3,8 +3,9 @@
  * in order, acknowledged when committed, resent after a reconnect.
  *
  * The queue is bounded (bytes); emit_event() answers -1 when it is full or
- * when there is no recorder and must_commit is asked for: the caller then
- * applies `audit-unavailable`.
+ * when there is no recorder, or one that hangs, and done is given: the caller
+ * then applies `audit-unavailable`. A recorder hangs from when its oldest
+ * unacknowledged event is older than the patience until none is.
  */
 #ifndef EMIT_H
 #define EMIT_H
@@ -17,13 +18,19 @@
 
 struct emit;
 
-/* ok: committed. !ok: the recorder refused it or vanished for longer than
- * the grace (2 s); the caller must not act. Called at most once. */
+#define EMIT_PATIENCE_MS 5000
+
+/* ok: committed. !ok: the recorder refused it, vanished for longer than the
+ * grace (2 s), or is there and acknowledges nothing for longer than the
+ * patience; the caller must not act. The event stays queued and may still be
+ * recorded. Called at most once. */
 typedef void emit_done_fn(void *ctx, bool ok);
 
 struct emit *emit_new(struct loop *l, enum role role, unsigned index,
     size_t max_bytes) MUST_USE;
 void emit_free(struct emit *e);
+/* Instead of EMIT_PATIENCE_MS; at least 1. */
+void emit_set_patience(struct emit *e, uint64_t ms);
 /* A (new) channel to the recorder; fd is *taken*. Unacknowledged events are
  * sent again, in order. */
 void emit_attach(struct emit *e, int fd);

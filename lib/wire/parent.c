@@ -299,6 +299,16 @@ parent_give_dir(struct parent *p, const char *name, const char *subdir)
 }
 
 void
+parent_give_file(struct parent *p, const char *name, int fd)
+{
+	struct buf b;
+
+	buf_init(&b, 256);
+	pack_str(&b, name);
+	give(p, MSG_STATE_DIR, &b, fd);
+}
+
+void
 parent_give_listener(struct parent *p, int kind, const char *name, int fd)
 {
 	struct buf b;

@@ -54,6 +54,8 @@ void parent_set_ctx(struct parent *p, void *ctx);
  * (made 0700 when missing, owned by conf->user when root). */
 void parent_give_dir(struct parent *p, const char *name, const char *subdir);
 /* fd stays the parent's. */
+/* An open file, under a name as a directory's; fd is borrowed. */
+void parent_give_file(struct parent *p, const char *name, int fd);
 void parent_give_listener(struct parent *p, int kind, const char *name,
     int fd);
 void parent_give_killpage(struct parent *p, bool writable, int fd);

@@ -261,14 +261,14 @@ class Gateway:
         (self.dir / "connectors.d" / f"{name}.yaml").write_text(
             json.dumps(c, indent=1))
 
-    def start(self, env=None):
+    def start(self, env=None, args=()):
         self.starts += 1
         self.log_path = self.dir / f"serve{self.starts}.log"
         r, w = os.pipe()
         with open(self.log_path, "wb") as log:
             self.proc = subprocess.Popen(
                 [str(BIN / "portreeve"), "serve", "-c",
-                 self.env["PORTREEVE_CONFIG"], "--ready-fd", str(w)],
+                 self.env["PORTREEVE_CONFIG"], "--ready-fd", str(w), *args],
                 env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, pass_fds=[w])
         os.close(w)

@@ -140,6 +140,40 @@ for role, tries in TRIED.items():
         for d in ("ledger", "export"):
             check(not (S / d / "made-by-probe").exists(), "it made a file")
 
+# --- the vault's key elsewhere -------------------------------------------------
+
+creds = top / "creds"
+creds.mkdir()
+creds.chmod(0o700)
+(creds / "vault").write_bytes(os.urandom(32))
+(creds / "vault").chmod(0o400)
+for how, path, env in (
+        ("a path", str(creds / "vault"), {}),
+        ("systemd's credentials", "${CREDENTIALS_DIRECTORY}/vault",
+         {"CREDENTIALS_DIRECTORY": str(creds)})):
+    with suite.case(f"keeper_key: {how}"):
+        g = Gateway("key", CONNECTORS, conf={**CONF, "keeper_key": path},
+                    env=env, start=False)
+        suite.gateways.append(g)
+        if env:
+            del g.env["CREDENTIALS_DIRECTORY"]
+            try:
+                g.start()
+                raise AssertionError("it started without the key")
+            except Failed as e:
+                has(str(e), "CREDENTIALS_DIRECTORY is not set")
+            g.kill_all()
+        g.start(env=env)
+        g.cli("credential", "set", "some", input="a-secret-value-1234\n")
+        before = g.roles()["keeper"]
+        os.kill(before, 9)
+        until("a new keeper", lambda: g.roles().get("keeper", before) !=
+              before)
+        until("it opened the vault", lambda: "some" in g.cli(
+            "credential", "ls", ok=False).stdout)
+        check(not (g.state / "keeper/keeper.key").exists(), "a key was made")
+        g.stop()
+
 # --- kill -9 while calls run --------------------------------------------------------
 
 gw = suite.gateway("crash", CONNECTORS, conf=CONF)

@@ -415,6 +415,33 @@ test_clock_format(void **st)
 }
 
 static void
+test_clock_watch(void **st)
+{
+	struct clock_watch w = { .limit_ms = 1000, .floor_ms = 50000 };
+
+	(void)st;
+	/* Before a time that has passed: not believed, however long it runs
+	 * like that; a little before it is. */
+	assert_int_equal(clock_watch_look(&w, 40000, 100), -10000);
+	assert_int_equal(clock_watch_look(&w, 41000, 1100), -9000);
+	assert_int_equal(clock_watch_look(&w, 49000, 1200), 0);
+	/* Once believed it drifts, and in sum by any amount. */
+	for (int i = 1; i <= 20; i++)
+		assert_int_equal(clock_watch_look(&w, 49000 + i * 1500,
+		    1200 + i * 1000), 0);
+	/* A step, either way, until it is where it should be. */
+	assert_int_equal(clock_watch_look(&w, 79000 + 3600000, 21200),
+	    3600000);
+	assert_int_equal(clock_watch_look(&w, 80000 + 3600000, 22200),
+	    3600000);
+	assert_int_equal(clock_watch_look(&w, 81000, 23200), 0);
+	assert_int_equal(clock_watch_look(&w, 80000, 23201), -1001);
+	assert_int_equal(clock_watch_look(&w, 20000, 24200), -62000);
+	assert_int_equal(clock_watch_look(&w, 82500, 24300), 0);
+	assert_true(clock_boot_ms() >= (int64_t)clock_mono_ms() - 1000);
+}
+
+static void
 test_clock(void **st)
 {
 	static const struct {
@@ -569,6 +596,7 @@ main(void)
 		cmocka_unit_test(test_codec),
 		cmocka_unit_test(test_clock_format),
 		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_clock_watch),
 		cmocka_unit_test(test_uuid),
 		cmocka_unit_test(test_rng),
 		cmocka_unit_test(test_err),

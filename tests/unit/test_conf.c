@@ -57,6 +57,7 @@ test_defaults(void **st)
 	assert_string_equal(c->connectors_dir, "/etc/portreeve/connectors.d");
 	assert_string_equal(c->rules_dir, "/usr/share/portreeve/rules");
 	assert_false(c->sandbox_best_effort);
+	assert_null(c->keeper_key);
 	assert_false(c->splice_uncatalogued);
 	assert_true(c->trust_system);
 	assert_false(c->hours.set);
@@ -67,6 +68,13 @@ test_defaults(void **st)
 	assert_int_equal(c->nsinks, 0);
 	assert_int_equal(c->limits.body, 1048576);
 	assert_int_equal(c->limits.advice_ms, 100);
+	assert_int_equal(c->limits.record_ms, 5000);
+	assert_int_equal(c->limits.connect_ms, 10000);
+	assert_int_equal(c->limits.upstream_head_ms, 300000);
+	assert_int_equal(c->limits.upstream_idle_ms, 300000);
+	assert_int_equal(c->limits.stream_idle_ms, 3600000);
+	assert_int_equal(c->limits.send_ms, 60000);
+	assert_int_equal(c->limits.clock_step_ms, 60000);
 	assert_int_equal(c->hold_expires_ms, 3600000);
 	assert_int_equal(c->learning_ms, 7 * 86400000LL);
 	for (int i = 0; i < REASON_COUNT; i++)
@@ -117,14 +125,17 @@ static const char full[] =
     "  - explicit: 10.0.0.1:3128\n"
     "connectors: c.d\n"
     "rules: ../rules\n"
-    "uncatalogued: splice\n"
+    "uncatalogued: splice\nkeeper_key: keys/k\n"
     "trust: { system: false, files: [ca.pem, /etc/ssl/x.pem] }\n"
     "business_hours: { zone: Europe/Berlin, days: \"mon-wed, fri\", from: "
     "\"08:00\", to: \"18:30\" }\n"
     "matrix: { manual: { read-only: allow } }\n"
     "exceptions: { detector-late: allow, clock-unsound: deny }\n"
     "limits: { body: 2097152, header: 32768, fields: 50, streams: 10, "
-    "idle: 1m, header_time: 5s, body_time: 30s, advice_time: 50ms }\n"
+    "idle: 1m, header_time: 5s, body_time: 30s, advice_time: 50ms,\n"
+    "  record_time: 2s, connect_time: 3s, upstream_head_time: 4s, "
+    "upstream_idle: 6s,\n"
+    "  stream_idle: 7s, send_time: 8s, clock_step: 9s }\n"
     "hold: { expires: 2h, keepalive: 10s }\n"
     "detection: { learning: 1d }\n"
     "sinks:\n"
@@ -138,6 +149,7 @@ check_full(const struct conf *c)
 {
 	assert_string_equal(c->state_dir, "/etc/portreeve/state");
 	assert_string_equal(c->run_dir, "/tmp/run");
+	assert_string_equal(c->keeper_key, "/etc/portreeve/keys/k");
 	assert_string_equal(c->user, "gate");
 	assert_true(c->sandbox_best_effort);
 	assert_true(c->proxies >= 1);
@@ -168,6 +180,13 @@ check_full(const struct conf *c)
 	assert_int_equal(c->limits.header_ms, 5000);
 	assert_int_equal(c->limits.body_ms, 30000);
 	assert_int_equal(c->limits.advice_ms, 50);
+	assert_int_equal(c->limits.record_ms, 2000);
+	assert_int_equal(c->limits.connect_ms, 3000);
+	assert_int_equal(c->limits.upstream_head_ms, 4000);
+	assert_int_equal(c->limits.upstream_idle_ms, 6000);
+	assert_int_equal(c->limits.stream_idle_ms, 7000);
+	assert_int_equal(c->limits.send_ms, 8000);
+	assert_int_equal(c->limits.clock_step_ms, 9000);
 	assert_int_equal(c->hold_expires_ms, 7200000);
 	assert_int_equal(c->hold_keepalive_ms, 10000);
 	assert_int_equal(c->learning_ms, 86400000);
@@ -192,6 +211,17 @@ test_full(void **st)
 	check_full(c);
 	assert_non_null(strstr(warned,
 	    "p.yaml:9:15: 10.0.0.1:3128 is reachable from other hosts"));
+	conf_free(c);
+}
+
+/* Only the daemon that is started by systemd knows where they are. */
+static void
+test_keeper_key_of_systemd(void **st)
+{
+	struct conf *c = good("keeper_key: ${CREDENTIALS_DIRECTORY}/k\n");
+
+	(void)st;
+	assert_string_equal(c->keeper_key, "${CREDENTIALS_DIRECTORY}/k");
 	conf_free(c);
 }
 
@@ -296,6 +326,10 @@ test_errors(void **st)
 		{ "exceptions: { detector-late: hold }", "1:30",
 		    "known: deny, allow" },
 		{ "limits: { body: 1 }", "1:17", "from 1024" },
+		{ "limits: { record_time: 1ms }", "1:24", "from 100ms" },
+		{ "keeper_key: ${CREDENTIALS_DIRECTORY}/", "1:13", "name" },
+		{ "keeper_key: ${CREDENTIALS_DIRECTORY}/../k", "1:13",
+		    "name" },
 		{ "limits: { idle: 5 minutes }", "1:17", "duration" },
 		{ "limits: { idle: 1ms }", "1:17", "from 1000ms" },
 		{ "hold: { expires: 31d }", "1:18", "must be from" },
@@ -473,6 +507,7 @@ main(void)
 		cmocka_unit_test(test_matrix),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_exceptions_without_effect),
+		cmocka_unit_test(test_keeper_key_of_systemd),
 		cmocka_unit_test(test_pack),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_no_false_secrets),

@@ -424,6 +424,35 @@ test_folder(void **st)
 	assert_non_null(strstr(err.text, "d.yaml:1:1: connector mid is "
 	    "defined twice"));
 	snap_writer_free(&w);
+	/* One credential in two shapes: both places; in one shape it is shared. */
+	static const char *const others[][2] = {
+		{ "name: k, type: header, header: X-Key", "" },
+		{ "name: k, type: header, header: X-Other", "k" },
+		{ "name: k, type: header, header: x-key", "" },
+		{ "name: k, type: header, header: X-Key, template: \"T {}\"",
+		    "k" },
+		{ "name: k, type: bearer", "k" },
+		{ "name: k2, type: bearer", "" } };
+
+	put_file(dir, "d.yaml", "name: d\nurl: https://d.example/\n"
+	    "agents: [a]\ncredential: { name: k, type: header, "
+	    "header: X-Key }\n");
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		char text[256];
+		bool bad = others[i][1][0] != '\0';
+
+		snprintf(text, sizeof(text), "name: e\nagents: [a]\n"
+		    "url: https://e.example/\nowner: o\n"
+		    "credential: { %s }\n", others[i][0]);
+		put_file(dir, "e.yaml", text);
+		assert_int_equal(compile_dir(dir, &w, &err), bad ? -1 : 0);
+		assert_true(!bad || (strstr(err.text, "/e.yaml:5:13: "
+		    "credential k has another") != NULL &&
+		    strstr(err.text, "/d.yaml:4:13: use one") != NULL));
+		snap_writer_free(&w);
+	}
+	snprintf(path, sizeof(path), "%s/e.yaml", dir);
+	unlink(path);
 	/* A FIFO for a CA is told, not waited for. */
 	snprintf(path, sizeof(path), "%s/fifo", dir);
 	assert_int_equal(mkfifo(path, 0600), 0);

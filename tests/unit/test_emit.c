@@ -365,6 +365,81 @@ test_grace_and_forget(void **st)
 	assert_memory_equal(answers, "?-?-", 4);
 }
 
+static void
+until_answer(const char *a)
+{
+	uint64_t before = clock_mono_ms();
+
+	while (*a == '?' && clock_mono_ms() - before < 10000)
+		wait_ms(5);
+}
+
+/* A recorder that is there and says nothing. */
+static void
+test_hung(void **st)
+{
+	uint64_t before;
+
+	(void)st;
+	emit_set_patience(e, 200);
+	attach();
+	before = clock_mono_ms();
+	assert_int_equal(put("{\"n\":0}", &answers[0]), 0);
+	wait_ms(50);
+	assert_int_equal(put("{\"n\":1}", &answers[1]), 0);
+	assert_memory_equal(answers, "??", 2);
+	until_answer(&answers[0]);
+	assert_true(clock_mono_ms() - before >= 200);
+	assert_memory_equal(answers, "--", 2);	/* both: 1 waits behind 0 */
+	/* Known to hang: the next is refused at once, the rest is queued. */
+	assert_int_equal(put("{}", &answers[2]), -1);
+	assert_int_equal(put("{\"n\":2}", NULL), 0);
+	assert_int_equal(answers[2], '?');
+	rounds(2);
+	assert_int_equal(nseen, 3);
+	/* It acknowledges, but what is left is old as well: not yet. */
+	wait_ms(250);
+	ack(seen[0]);
+	assert_int_equal(put("{}", &answers[2]), -1);
+	assert_int_equal(put("{\"n\":3}", NULL), 0);
+	rounds(2);
+	ack(seen[2]);
+	assert_memory_equal(answers, "--", 2);	/* nobody is told twice */
+	assert_int_equal(put("{\"n\":4}", &answers[2]), 0);
+	rounds(2);
+	ack(seen[4]);
+	assert_int_equal(answers[2], '+');
+	/* And it may hang again. */
+	wait_ms(250);
+	assert_int_equal(put("{\"n\":5}", &answers[3]), 0);
+	until_answer(&answers[3]);
+	assert_int_equal(answers[3], '-');
+}
+
+/* A new recorder has as much time as any; what is slow but answers is not
+ * taken for hung. */
+static void
+test_not_hung(void **st)
+{
+	(void)st;
+	emit_set_patience(e, 300);
+	assert_int_equal(put("{\"n\":0}", NULL), 0);
+	wait_ms(400);
+	attach();
+	assert_int_equal(put("{\"n\":1}", &answers[1]), 0);
+	wait_ms(100);
+	assert_int_equal(put("{\"n\":2}", &answers[2]), 0);
+	ack(2);
+	assert_memory_equal(answers + 1, "+?", 2);
+	for (int i = 0; i < 5; i++) {
+		wait_ms(150);
+		assert_int_equal(put("{}", NULL), 0);
+		ack(3 + (uint64_t)i);
+	}
+	assert_memory_equal(answers + 1, "++", 2);
+	assert_int_equal(put("{}", &answers[3]), 0);
+}
+
 static int
 other_msg(void *ctx, struct chan *c, enum msg_type type, struct slice body,
     int fd)
@@ -417,6 +492,8 @@ main(void)
 		T(test_refused),
 		T(test_full),
 		T(test_grace_and_forget),
+		T(test_hung),
+		T(test_not_hung),
 		T(test_other),
 	};
 

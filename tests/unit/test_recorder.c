@@ -39,12 +39,14 @@ struct actor {
 	char why[256];
 	uint64_t next, head, rows, gaps, done_next;
 	bool closed, mute;
+	unsigned clock_told, unsound;
 	struct uuid id;			/* of the last event */
 	struct uuid call;
 };
 
 struct world {
 	struct role_env rec, read;
+	struct conf conf;
 	struct loop *loop;
 	struct loop_timer *limit, *wait;
 	char *dir;
@@ -69,6 +71,11 @@ on_actor(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 	switch (type) {
 	case MSG_EVENT_ACK:
 		a->acked = unpack_u64(&u);
+		break;
+	case MSG_CLOCK:
+		assert_int_equal(a->role, ROLE_PROXY);
+		a->unsound = unpack_u8(&u);
+		a->clock_told++;
 		break;
 	case MSG_EVENT_REFUSED: {
 		a->refused = unpack_u64(&u);
@@ -231,6 +238,8 @@ world_begin(struct world *w, const char *dir)
 	lt_signer_make(&w->signer, "portreeve/keeper");
 	lt_keys(&w->signer, &w->keys);
 	w->rec.loop = w->read.loop = w->loop;
+	w->conf.limits.clock_step_ms = 60000;
+	w->rec.conf = &w->conf;
 	w->rec.proxies = 1;
 	w->rec.ndirs = w->read.ndirs = 1;
 	w->rec.dirs[0].name = w->read.dirs[0].name = (char *)(uintptr_t)"state";
@@ -272,6 +281,7 @@ world_end(struct world *w, bool keep)
 	buf_free(&r->body);
 	buf_free(&r->sign_text);
 	loop_timer_del(r->tick);
+	loop_timer_del(r->clock_timer);
 	close_db(rd);
 	loop_timer_del(rd->retry);
 	free(r);
@@ -813,6 +823,71 @@ in_recorder_promise(char op)
 	return status;
 }
 
+static bool
+clock_told(struct world *w)
+{
+	return w->proxy.clock_told >= w->want &&
+	    !ledger_in_group(ledger_of(w));
+}
+
+#define CLOCK_ROW "type = 'exception' AND body ->> 'reason' = 'clock-unsound'"
+
+static void
+expect_clock(struct world *w, unsigned told, bool unsound)
+{
+	w->want = told;
+	run_until(w, clock_told);
+	assert_int_equal(w->proxy.clock_told, told);
+	assert_int_equal(w->proxy.unsound, unsound);
+}
+
+static void
+test_clock_steps(void **state)
+{
+	struct uuid none = { { 0 } };
+	struct world w;
+	char *dir;
+
+	(void)state;
+	world_begin(&w, NULL);
+	join(&w, &w.proxy, ROLE_PROXY, &recorder_role, &w.rec);
+	expect_clock(&w, 1, false);
+	assert_int_equal(count(&w, CLOCK_ROW), 0);
+	clock_set_offset_ms(-7200000);
+	expect_clock(&w, 2, true);
+	assert_int_equal(count(&w, CLOCK_ROW " AND body ->> 'verdict' = 'deny'"
+	    " AND body ->> 'detail' LIKE '% behind %'"), 1);
+	/* Whoever comes now is told; the ledger goes on. */
+	leave(&w.proxy);
+	join(&w, &w.proxy, ROLE_PROXY, &recorder_role, &w.rec);
+	expect_clock(&w, 1, true);
+	send_event(&w.proxy, EVENT_FINDING, none, "");
+	run_until(&w, all_acked);
+	clock_set_offset_ms(0);
+	expect_clock(&w, 2, false);
+	w.conf.exceptions[REASON_CLOCK] = CONF_ALLOW;
+	clock_set_offset_ms(7200000);
+	expect_clock(&w, 3, true);
+	assert_int_equal(count(&w, CLOCK_ROW " AND body ->> 'verdict' = "
+	    "'allow' AND body ->> 'detail' LIKE '% ahead %'"), 1);
+	send_event(&w.proxy, EVENT_FINDING, none, "");
+	run_until(&w, all_acked);
+	/* At start: the last row is two hours ahead of the clock. */
+	dir = base_strdup(w.dir);
+	world_end(&w, true);
+	clock_set_offset_ms(0);
+	world_begin(&w, dir);
+	join(&w, &w.proxy, ROLE_PROXY, &recorder_role, &w.rec);
+	expect_clock(&w, 1, true);
+	assert_int_equal(count(&w, CLOCK_ROW), 4);
+	/* And right again once the clock is behind no longer. */
+	clock_set_offset_ms(7200000);
+	expect_clock(&w, 2, false);
+	clock_set_offset_ms(0);
+	world_end(&w, false);
+	free(dir);
+}
+
 static void
 test_writer_promise(void **state)
 {
@@ -838,6 +913,7 @@ main(void)
 		cmocka_unit_test(test_checkpoints),
 		cmocka_unit_test(test_feed),
 		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_clock_steps),
 		cmocka_unit_test(test_promise),
 		cmocka_unit_test(test_writer_promise),
 	};

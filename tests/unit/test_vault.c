@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,7 +48,7 @@ static struct vault *
 opened(void)
 {
 	struct err err = { 0 };
-	struct vault *v = vault_open(statefd, &err);
+	struct vault *v = vault_open(statefd, -1, &err);
 
 	if (v == NULL)
 		fail_msg("%s", err.text);
@@ -59,7 +60,7 @@ not_opened(const char *why)
 {
 	struct err err = { 0 };
 
-	assert_null(vault_open(statefd, &err));
+	assert_null(vault_open(statefd, -1, &err));
 	if (strstr(err.text, why) == NULL)
 		fail_msg("wanted \"%s\", got \"%s\"", why, err.text);
 }
@@ -215,6 +216,49 @@ test_damage(void **st)
 	assert_int_not_equal(faccessat(statefd, "keeper.sealed", F_OK, 0), 0);
 	unlinkat(statefd, "ca.pem", 0);
 	vault_free(opened());
+}
+
+static struct vault *
+opened_with(const char *key, size_t n, struct err *err)
+{
+	int fd = memfd_create("key", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, key, n), (ssize_t)n);
+	*err = (struct err){ 0 };
+	struct vault *v = vault_open(statefd, fd, err);
+
+	assert_int_equal(close(fd), 0);		/* it was borrowed */
+	return v;
+}
+
+/* A key from elsewhere: used from the first start on, never made or copied. */
+static void
+test_given_key(void **st)
+{
+	static const char key[] = "0123456789abcdef0123456789abcdeX";
+	struct err err = { 0 };
+	struct vault *v = opened_with(key, 31, &err);
+
+	(void)st;
+	assert_null(v);
+	assert_non_null(strstr(err.text, "32 bytes"));
+	assert_null(opened_with(key, 33, &err));
+	assert_int_not_equal(faccessat(statefd, "keeper.sealed", F_OK, 0), 0);
+	assert_non_null(v = opened_with(key, 32, &err));
+	assert_int_equal(vault_cred_set(v, SLICE("a"), text("value"), 1,
+	    &err), 0);
+	vault_free(v);
+	assert_int_not_equal(faccessat(statefd, "keeper.key", F_OK, 0), 0);
+	assert_non_null(v = opened_with(key, 32, &err));
+	assert_non_null(vault_cred(v, SLICE("a")));
+	vault_free(v);
+	assert_null(opened_with("0123456789abcdef0123456789abcdeY", 32, &err));
+	assert_non_null(strstr(err.text, "does not open"));
+	not_opened("restore the key");	/* without it none is made */
+	spill("keeper.key", key, 32);
+	assert_null(opened_with(key, 32, &err));
+	assert_non_null(strstr(err.text, "still in the state directory"));
+	vault_free(opened());		/* the way back */
 }
 
 /* What cannot be written does not happen. */
@@ -418,7 +462,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_lasts), T(test_nothing_readable), T(test_damage),
-		T(test_write_fails), T(test_names_limits), T(test_publish),
+		T(test_given_key), T(test_write_fails), T(test_names_limits), T(test_publish),
 		cmocka_unit_test(test_note),
 		cmocka_unit_test(test_one_history),
 		cmocka_unit_test(test_note_malformed),

@@ -202,4 +202,5 @@ flow_stop(struct flow *f)
 	}
 	while (!list_empty(&f->conns))
 		conn_abort(list_entry(f->conns.next, struct conn, link));
+	emit_flush(f->emit);
 }

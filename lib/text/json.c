@@ -732,7 +732,9 @@ json_member(const struct json_doc *d, uint32_t obj, const char *key)
 	if (json_typeof(d, obj) != JSON_OBJECT)
 		return JSON_NONE;
 	for (uint32_t i = 0; i < d->nodes[obj].count; i++) {
-		if (string_equals(d, at, want))
+		/* Without escapes the length tells most keys apart. */
+		if ((d->nodes[at].len == want.n + 2 || is_escaped(d, at)) &&
+		    string_equals(d, at, want))
 			return at + 1;
 		at = d->nodes[at + 1].end;
 	}

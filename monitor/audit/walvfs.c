@@ -6,7 +6,8 @@
 
 #include "base.h"
 
-#define HELD_MAX (128u << 10)	/* bytes put together at most */
+#define HELD_MAX 0x1ffffu	/* bytes put together; SQLite's file layer takes
+				 * no more in one call ("disk full") */
 
 struct wal_file {
 	sqlite3_file base;

@@ -343,11 +343,12 @@ static bool
 is_echo(struct detect *d)
 {
 	const struct json_doc *doc = rule_event_doc(d->ev);
-	uint32_t n = json_path(doc, 0, "finding", "rule", NULL);
 	const struct rule *r;
+	uint32_t n;
 
 	if (rule_event_type(d->ev) != EVENT_FINDING)
 		return false;
+	n = json_path(doc, 0, "finding", "rule", NULL);
 	r = json_typeof(doc, n) == JSON_STRING ? rule_by_id(d->set,
 	    json_inner(doc, n)) : NULL;
 	for (size_t i = 0; r != NULL && i < r->nrefs; i++) {

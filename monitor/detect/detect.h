@@ -26,7 +26,7 @@
 #define DETECT_PENDING_MAX 1000	/* findings held back during a replay */
 #define DETECT_FIRST_SEEN 200000	/* keys of all first-seen rules */
 #define DETECT_HANDLED 131072	/* (inline rule, event) pairs remembered */
-#define DETECT_FED 16384	/* ids of rows remembered, about */
+#define DETECT_FED 4096	/* ids of rows remembered, about */
 #define DETECT_RETRO_MS (3600 * 1000)
 	/* a replay raises what nobody was told, when it is at most that old */
 

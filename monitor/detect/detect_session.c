@@ -103,12 +103,13 @@ detect_session_note(struct detect_lru *t, const struct json_doc *doc,
     struct uuid event, int64_t time)
 {
 	uint32_t flags = json_member(doc, 0, "flags");
-	uint64_t key = member_hash(doc, "session");
 	union detect_val *v;
+	uint64_t key;
 	struct buf b;
 	bool fresh, noted;
 
-	if (key == 0 || json_typeof(doc, flags) != JSON_ARRAY)
+	if (json_typeof(doc, flags) != JSON_ARRAY ||
+	    (key = member_hash(doc, "session")) == 0)
 		return false;
 	buf_init(&b, DETECT_FLAGS_MAX);
 	collect_flags(doc, flags, &b);

@@ -134,6 +134,7 @@ flow_new(const struct flow_setup *setup, const struct snap *snap,
 	list_init(&f->exchanges);
 	list_init(&f->listeners);
 	svc_init(f);
+	cut_init(f);
 	f->kill = killpage_map(setup->killpage_fd, false);
 	if (f->kill == NULL || f->eventfd < 0) {
 		err_set(err, "no kill page: the parent must give one");
@@ -149,7 +150,7 @@ flow_new(const struct flow_setup *setup, const struct snap *snap,
 	f->pool = upstream_pool_new(f->loop, f->dns, CONNECT_MS,
 	    UPSTREAM_IDLE_MS, UPSTREAM_IDLE_MAX);
 	f->emit = emit_new(f->loop, ROLE_PROXY, f->index, EMIT_MAX);
-	if (loop_fd_add(f->loop, f->eventfd, LOOP_READ, svc_on_kill, f) ==
+	if (loop_fd_add(f->loop, f->eventfd, LOOP_READ, cut_on_kill, f) ==
 	    NULL)
 		return NULL;
 	return f;
@@ -202,4 +203,6 @@ flow_stop(struct flow *f)
 	}
 	while (!list_empty(&f->conns))
 		conn_abort(list_entry(f->conns.next, struct conn, link));
+	while (!list_empty(&f->cuts.conns))
+		conn_abort(list_entry(f->cuts.conns.next, struct conn, link));
 }

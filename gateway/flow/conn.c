@@ -62,11 +62,14 @@ conn_abort(struct conn *c)
 }
 
 void
-conn_sever(struct conn *c)
+conn_sever(struct conn *c, bool orderly)
 {
 	if (c->closed || c->s == NULL)
 		return;
-	shutdown(stream_fd(c->s), SHUT_RDWR);
+	if (orderly)
+		(void)stream_shutdown(c->s);
+	else
+		shutdown(stream_fd(c->s), SHUT_RDWR);
 	loop_fd_del(c->watch);	/* nothing it could say matters any more */
 	c->watch = NULL;
 }

@@ -4,31 +4,31 @@
  *   cut      marked, taken out of the running ones: not a byte passes from
  *            here on. Cheap, so that a proxy can do it to all of them and
  *            acknowledge the kill before anything else happens.
- *   told     the agent gets the refusal with the operator's reason, or sees
- *            its connection end where no answer fits any more
- *   closed   both connections
+ *   told     the agent gets the refusal with the operator's reason, or none
+ *            where no answer fits any more, and sees its connection end
+ *   closed   both connections, and what they hold
  *   recorded the outcome; waits while the recorder has much to do
  *
  * What follows the first waits a little until the broker has said why and has
  * stored the kill: the bytes are stopped, and an operator waits for that.
- * It goes in slices, a short one each round of the loop, so
- * that other agents' calls go on between them; and each stage is done for all
- * before the next one, so that agents learn early and the ledger's turn, which
- * nobody waits for, comes last.
+ * It goes in slices with pauses between them, in which other agents' calls go
+ * on and the other roles get a processor; and each stage is done for all before
+ * the next one, so that agents learn early and the ledger's turn, which nobody
+ * waits for, comes last.
  */
 #include "internal.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include "clock.h"
 
-#define SLICE_NS 500000
+#define SLICE_NS 1000000
+#define PAUSE_MS 1
 #define STORE_WAIT_MS 10
-#define RETRY_MS 1
 /* Outcomes hold up to connector.log_result each: those of a thousand streams
- * wait in the streams, not in the queue. */
-#define UNRECORDED_MAX (4u << 20)
+ * wait in the streams, not in the queue, where others' decisions would wait
+ * behind them. */
+#define UNRECORDED_MAX (256u << 10)
 
 static void slice(void *ctx);
 
@@ -199,12 +199,12 @@ tell(struct exchange *ex)
 		return;
 	if (room_for_answer(ex))
 		answer(ex);
-	if (ex->told) {
+	if (ex->told)
 		conn_flush(ex->c);
-	} else {
+	else
 		buf_reset(&ex->c->out);
-		conn_sever(ex->c);
-	}
+	if (ex->c != NULL && ex->c->out.len == 0)
+		conn_sever(ex->c, ex->told);
 }
 
 /* -- closed, recorded -- */
@@ -269,41 +269,26 @@ one(struct flow *f)
 	return (ex = first(&k->recording)) != NULL && record(ex);
 }
 
-/* After all else of this round, its messages included, has left: on a machine
- * with few cores the other roles wait for this one. */
-static void
-give_way(void *ctx)
-{
-	struct flow *f = ctx;
-
-	f->cuts.last = !f->cuts.last;
-	if (f->cuts.last)
-		loop_at_end(f->loop, give_way, f);
-	else
-		sched_yield();
-}
-
 static void
 slice(void *ctx)
 {
 	struct flow *f = ctx;
 	struct cuts *k = &f->cuts;
-	uint64_t until = clock_mono_ns() + SLICE_NS;
-	bool more = true;
+	uint64_t began = clock_mono_ns(), spent = 0;
+	bool more = !waits_for_broker(k);
 
 	k->queued = false;
-	if (waits_for_broker(k)) {
+	if (!more) {
 		loop_timer_set(k->timer, STORE_WAIT_MS);
 		return;
 	}
-	while (more && clock_mono_ns() < until)
+	while (more && spent < SLICE_NS) {
 		more = one(f);
-	if (more) {
-		slice_soon(f);
-		loop_at_end(f->loop, give_way, f);
-	} else if (!list_empty(&k->recording)) {
-		loop_timer_set(k->timer, RETRY_MS);
+		spent = clock_mono_ns() - began;
 	}
+	/* A round's timers count from its beginning. */
+	if (more || !list_empty(&k->recording))
+		loop_timer_set(k->timer, spent / 1000000 + PAUSE_MS);
 }
 
 void

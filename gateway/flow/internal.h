@@ -96,7 +96,7 @@ struct cuts {
 	uint32_t n, acked;		/* cut by kills; of them, reported */
 	uint64_t waits_for, stored;	/* epochs */
 	uint64_t wait_until_ms;
-	bool queued, last;		/* a slice; the end of its round */
+	bool queued;			/* a slice */
 };
 
 struct flow {
@@ -178,8 +178,9 @@ void conn_kick(struct conn *c);
 /* After what is in c->out has left: close. */
 void conn_finish(struct conn *c);
 void conn_abort(struct conn *c);
-/* The peer sees the end now; the connection itself is still to be closed. */
-void conn_sever(struct conn *c);
+/* The peer sees the end now, TLS's own too when orderly; nothing more is heard
+ * of it, and the connection itself is still to be closed. */
+void conn_sever(struct conn *c, bool orderly);
 /* Writes what is in c->out, as far as the kill page lets it. c may be gone. */
 void conn_flush(void *c);
 /* The exchange is over and what came from upstream is still in c->out. */

@@ -265,8 +265,6 @@ def p99(v):
 
 
 def kill_result(r, other, began, ended, out):
-    print(out, sum(1 for t in r["own_ns"] if t), [ (i, r["own_ns"][i], r["last_ns"][i]-began) for i,t in enumerate(r["closed_ns"]) if not t][:30], r["failed"])
-    print(other["refused"], other["error"], [(round((t-began)/1e6,1), round(k/1e6,1)) for t,k in zip(other["trace_ns"][::2], other["trace_ns"][1::2]) if k>15e6])
     if r["opened"] < STREAMS or not all(r["closed_ns"]):
         raise rig.Broken(f"kill: {r['opened']} streams opened, "
                          f"{sum(1 for c in r['closed_ns'] if c)} closed: "

@@ -35,7 +35,7 @@ def prefer(pid, priority=10):
     """Other work of the machine shall disturb little: subjects, load and
     origin all run round robin before it, where root may say so."""
     try:
-        if ROOTLY and not os.environ.get('NORR'):
+        if ROOTLY:
             os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(priority))
     except OSError:
         pass
@@ -218,7 +218,7 @@ class Scene:
         # not on a tmpfs: the ledger's fsync is part of what is measured.
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="portreeve-bench-",
                                                  dir="/var/tmp"))
-        (os.environ.get("KEEP") or atexit.register(lambda: shutil.rmtree(self.dir, ignore_errors=True)))
+        atexit.register(lambda: shutil.rmtree(self.dir, ignore_errors=True))
         self.dir.chmod(0o755)
         d = self.dir
         _ca(d, "ca")

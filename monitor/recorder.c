@@ -7,11 +7,10 @@
  *
  * A round of the loop reads what is there and adds it to the open group; at
  * the end of the round (or when the group is full) the group is committed,
- * then acknowledged, then fed to the consumers. No timer delays what a sender
- * may wait for; what arrives during a commit waits in the sockets and is the
- * next group. Only a group of nothing but outcomes, which nobody waits for,
- * lies open for RIDE_MS, so that it shares the commit of the next decision
- * (docs/notes/2026-11-21-outcomes-ride-along.md).
+ * then acknowledged, then fed to the consumers. No timer delays a commit;
+ * what arrives during a commit waits in the sockets and is the
+ * next group. Before it commits it lets whoever is ready on its CPU run once,
+ * and takes what they sent into the group.
  *
  * An error of the disk damages the ledger for good: from then on every event
  * is refused, and the gateway's policy `audit-unavailable` decides.
@@ -20,6 +19,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -38,7 +38,6 @@
 
 #define CHECKPOINT_ROWS 1000
 #define CHECKPOINT_MS 1000
-#define RIDE_MS 2
 #define SIGN_PATIENCE 10		/* ticks without a signature, then log */
 #define ACK_QUEUE_MAX (4u << 20)
 #define REBUILD_ROWS 10000		/* looked at for open calls at start */
@@ -73,8 +72,7 @@ struct recorder {
 		uint64_t n;
 	} group[LEDGER_GROUP_MAX];
 	size_t ngroup;
-	struct loop_timer *ride;	/* armed: the group may wait so long */
-	bool riding;
+	bool yielded;			/* others ran since the group wanted out */
 	struct loop_timer *tick;
 	bool ticking, want_sign, signing;
 	unsigned unsigned_ticks;
@@ -148,18 +146,14 @@ group_failed(struct recorder *r)
 }
 
 static void
-group_add(struct recorder *r, struct peer *p, uint64_t n, bool may_ride)
+group_add(struct recorder *r, struct peer *p, uint64_t n)
 {
 	r->group[r->ngroup].peer = p;
 	r->group[r->ngroup++].n = n;
-	if (r->ngroup == LEDGER_GROUP_MAX) {
+	if (r->ngroup == LEDGER_GROUP_MAX)
 		commit_group(r);
-	} else if (!may_ride) {
+	else
 		loop_at_end(r->env->loop, commit_at_end, r);
-	} else if (!r->riding) {
-		r->riding = true;
-		loop_timer_set(r->ride, RIDE_MS);
-	}
 }
 
 static void ask_signature(struct recorder *r);
@@ -193,9 +187,7 @@ after_commit(struct recorder *r)
 static void
 commit_group(struct recorder *r)
 {
-	if (r->riding)
-		loop_timer_stop(r->ride);
-	r->riding = false;
+	r->yielded = false;
 	if (r->ngroup == 0 && (r->ledger == NULL ||
 	    !ledger_in_group(r->ledger)))
 		return;
@@ -214,10 +206,29 @@ commit_group(struct recorder *r)
 	after_commit(r);
 }
 
+/* A round later: what was sent meanwhile has been read. */
+static void
+commit_soon(void *ctx)
+{
+	struct recorder *r = ctx;
+
+	loop_at_end(r->env->loop, commit_at_end, r);
+}
+
+/* Who is ready to run on this CPU runs first, and what it sends joins the
+ * group: on an idle machine this returns at once. */
 static void
 commit_at_end(void *ctx)
 {
-	commit_group(ctx);
+	struct recorder *r = ctx;
+
+	if (r->yielded) {
+		commit_group(r);
+		return;
+	}
+	r->yielded = true;
+	sched_yield();
+	loop_soon(r->env->loop, commit_soon, r);
 }
 
 /* --- events of our own -------------------------------------------------- */
@@ -290,7 +301,7 @@ outcome_unknown(struct recorder *r, struct uuid call, uint64_t decision)
 	event_end(&w);
 	if (record_own(r) != 0) {
 		r->unsigned_rows++;
-		group_add(r, NULL, 0, false);
+		group_add(r, NULL, 0);
 	}
 }
 
@@ -421,7 +432,7 @@ on_signature(struct recorder *r, struct slice body)
 			group_failed(r);
 		return 0;
 	}
-	group_add(r, NULL, 0, false);
+	group_add(r, NULL, 0);
 	return 0;
 }
 
@@ -519,12 +530,11 @@ record(struct peer *p, uint64_t n, const struct entry *e, struct slice json)
 		opencalls_note(&r->open, e->type, &r->doc, e->call, seq,
 		    &p->calls);
 		r->unsigned_rows++;
-		group_add(r, p, n, p->role == ROLE_PROXY &&
-		    slice_is(e->type, "call.outcome"));
+		group_add(r, p, n);
 		watch_restarts(r, p, e->type, seq);
 		return;
 	case LEDGER_DUPLICATE:
-		group_add(r, p, n, false);
+		group_add(r, p, n);
 		return;
 	case LEDGER_CONFLICT:
 		refuse(p, n, "an event of this id is recorded with other "
@@ -783,7 +793,6 @@ recorder_setup(struct role_env *env, struct err *err)
 	buf_init(&r->body, ENTRY_BODY_MAX);
 	buf_init(&r->sign_text, CHECKPOINT_NOTE_MAX);
 	r->feed = feed_new();
-	r->ride = loop_timer_new(env->loop, commit_at_end, r);
 	if (find_dir(env, r, err) != 0 || load_keys(r, err) != 0)
 		return -1;
 	r->ledger = ledger_open(r->dir, r->keys.n > 0 ? &r->keys : NULL, err);

@@ -323,16 +323,15 @@ agent_url(struct exchange *ex)
 	const char *host = ex->c->tunnel ? ex->c->authority.host : h->host;
 	bool v6 = strchr(host, ':') != NULL;
 
-	if (std)
-		return arena_printf(ex->a, "%s://%s%s%s%.*s%s%.*s",
-		    con->tls ? "https" : "http", v6 ? "[" : "", host,
-		    v6 ? "]" : "", SLICE_FMT(ex->up_path),
-		    ex->up_query.p != NULL ? "?" : "", SLICE_FMT(ex->up_query));
-	return arena_printf(ex->a, "%s://%s%s%s:%u%.*s%s%.*s",
-	    con->tls ? "https" : "http", v6 ? "[" : "", host, v6 ? "]" : "",
-	    ex->c->tunnel ? ex->c->authority.port : h->port,
-	    SLICE_FMT(ex->up_path), ex->up_query.p != NULL ? "?" : "",
-	    SLICE_FMT(ex->up_query));
+	char port[8];
+	int n = std ? 0 : snprintf(port, sizeof(port), ":%u",
+	    ex->c->tunnel ? ex->c->authority.port : h->port);
+	struct slice parts[] = { con->tls ? SLICE("https://") :
+	    SLICE("http://"), slice_make("[", v6), slice_str(host),
+	    slice_make("]", v6), slice_make(port, (size_t)n), ex->up_path,
+	    slice_make("?", ex->up_query.p != NULL), ex->up_query };
+
+	return arena_join(ex->a, parts, ARRAY_LEN(parts)).p;
 }
 
 static void
@@ -449,6 +448,7 @@ call_classify(struct exchange *ex)
 	if (!ex->reclassify)
 		ex->call = uuid_v7();	/* an edit keeps the call's id */
 	ex->decision = uuid_v7();
+	ex->common = slice_make(NULL, 0);
 	memset(a, 0, sizeof(*a));
 	a->who = &ex->session->who;
 	a->connector = ex->con->name;
@@ -537,20 +537,19 @@ enum step_result
 call_advise(struct exchange *ex)
 {
 	struct jsonw w;
-	struct buf b;
 
 	ex->advice = POLICY_ADVICE_NONE;
 	/* The protocol's lifecycle has nothing to be advised on. */
 	if (ex->action.operation == ACTION_PROTOCOL)
 		return STEP_DONE;
 	if (ex->f->detector != NULL) {
-		buf_init(&b, 16u << 20);
-		record_call(ex, &w, &b, ex->decision, EVENT_CALL_DECISION,
+		struct buf *b = spare_event(ex->f, 16u << 20);
+
+		record_call(ex, &w, b, ex->decision, EVENT_CALL_DECISION,
 		    ex->action.arguments.n <= 65536);
 		event_end(&w);
 		ex->deadline_q = svc_ask(ex->f, ex->f->detector, MSG_ADVISE,
-		    buf_slice(&b), on_advice, ex);
-		buf_free(&b);
+		    buf_slice(b), on_advice, ex);
 	}
 	if (ex->deadline_q == 0) {
 		if (exchange_exception(ex, REASON_DETECTOR_LATE,
@@ -854,6 +853,9 @@ write_head(struct exchange *ex, struct slice session_id)
 	struct http1_authority au = { 0 };
 	int r = 0;
 
+	/* Room for most heads at once, instead of growing into it. */
+	if (buf_reserve(o, body.n + 2048) == NULL)
+		return -1;
 	if (ex->c->tunnel)
 		au = ex->c->authority;
 	else
@@ -929,7 +931,7 @@ call_forward(struct exchange *ex)
 		    ex->con->hosts[0].port,
 		.tls = ex->view->client_ctx[ex->con_at],
 		.pins = ex->con->pins, .npins = ex->con->npins };
-	char *key;
+	char port[8];
 
 	if (ex->request_head_sent)
 		return STEP_DONE;
@@ -939,11 +941,15 @@ call_forward(struct exchange *ex)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");
 	ex->request_head_sent = true;
-	key = arena_printf(ex->a, "%s|%s:%u|%s|%s|%s", ex->con->name, t.host,
-	    t.port, p->user, p->agent, ex->view->name);
-	if (key == NULL)
+	snprintf(port, sizeof(port), "%u", t.port);
+	struct slice bar = SLICE("|"), parts[] = { slice_str(ex->con->name),
+		bar, slice_str(t.host), SLICE(":"), slice_str(port), bar,
+		slice_str(p->user), bar, slice_str(p->agent), bar,
+		slice_str(ex->view->name) };
+
+	t.key = arena_join(ex->a, parts, ARRAY_LEN(parts));
+	if (t.key.p == NULL)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE, "%s", "");
-	t.key = slice_str(key);
 	/* A pooled connection is there at once: the callback resumes later, a
 	 * step never resumes itself. */
 	ex->ureq = upstream_get(ex->f->pool, &t, on_upstream, ex);

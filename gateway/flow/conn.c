@@ -47,7 +47,7 @@ conn_free(struct conn *c)
 		splice_free(c->splice);
 	buf_wipe_free(&c->in);
 	buf_wipe_free(&c->out);
-	free(c->head);
+	spare_head_back(f, c->head);
 	loop_defer_free(f->loop, c);
 }
 
@@ -404,12 +404,12 @@ conn_begin_sniff(struct conn *c)
 }
 
 static void
-begin_exchange(struct conn *c, const struct http1_limits *lim, size_t used)
+begin_exchange(struct conn *c, size_t used)
 {
 	c->state = CONN_EXCHANGE;
 	loop_timer_stop(c->timer);
 	c->ex_began = c->bytes_out;
-	c->ex = exchange_new(c, lim, used);
+	c->ex = exchange_new(c, used);
 	exchange_run(c->ex);
 }
 
@@ -427,21 +427,20 @@ read_head(struct conn *c)
 	lim.head = (size_t)cl->header;
 	lim.fields = (unsigned)cl->fields;
 	if (c->head == NULL) {
-		c->head = base_calloc(1, sizeof(*c->head));
-		http1_head_init(c->head);
+		c->head = spare_head(c->f);
 		loop_timer_set(c->timer, (uint64_t)cl->header_ms);
 	}
 	r = http1_parse_request(c->head, buf_slice(&c->in), &lim, &used);
 	if (r == HTTP1_MORE)
 		return;
-	enum http1_error error = c->head->error;
-
-	free(c->head);
-	c->head = NULL;
 	if (r == HTTP1_DONE) {
-		begin_exchange(c, &lim, used);
+		begin_exchange(c, used);
 		return;
 	}
+	enum http1_error error = c->head->error;
+
+	spare_head_back(c->f, c->head);
+	c->head = NULL;
 	struct uuid id;
 	char event[UUID_TEXT_LEN];
 

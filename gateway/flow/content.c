@@ -257,11 +257,12 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
 	enum redact_result r;
 	int ret = 0;
 
-	json_init(&d);
-	if (json_index(&d, text, NULL) != JSON_OK) {
+	spare_doc(ex->f, &d);
+	ex->text_json = json_index(&d, text, NULL) == JSON_OK;
+	if (!ex->text_json) {
 		const char *why = json_error_text(d.error);
 
-		json_free(&d);
+		spare_doc_back(ex->f, &d);
 		if (exchange_exception(ex, REASON_UNPARSEABLE, why)) {
 			*out_r = text;
 			return 0;
@@ -293,7 +294,7 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
 	if (ret == 0 && inspect_json(ex->view->inspect, &d, 0, opt.shape,
 	    &flags))
 		tell_context(ex, &flags);
-	json_free(&d);
+	spare_doc_back(ex->f, &d);
 	return ret;
 }
 
@@ -307,6 +308,7 @@ content_text(struct exchange *ex, struct slice text, struct buf *scratch,
 	enum redact_result r = text.n == 0 ? REDACT_CLEAN :
 	    redact_text(ex->view->redact, text, &opt, scratch, &rep);
 
+	ex->text_json = false;
 	add_report(&ex->redact_back, &rep);
 	*out_r = r == REDACT_CHANGED ? buf_slice(scratch) : text;
 	if ((r == REDACT_LIMIT || r == REDACT_REFUSED) && !exchange_exception(

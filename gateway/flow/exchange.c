@@ -16,8 +16,6 @@
 #include "clock.h"
 #include "log.h"
 
-#define ARENA_MAX (4u << 20)
-
 static const struct {
 	const char *name;
 	enum step_result (*fn)(struct exchange *ex);
@@ -28,25 +26,23 @@ static const struct {
 };
 
 struct exchange *
-exchange_new(struct conn *c, const struct http1_limits *lim, size_t used)
+exchange_new(struct conn *c, size_t used)
 {
 	struct exchange *ex = base_calloc(1, sizeof(*ex));
 	const struct conf_limits *cl = &c->f->view->conf->limits;
 	struct slice head;
-	size_t again;
 
 	ex->f = c->f;
 	ex->c = c;
 	ex->view = view_ref(c->f->view);
-	ex->a = arena_new(ARENA_MAX);
+	ex->a = spare_arena(c->f);
 	ex->start_ns = clock_mono_ns();
 	head = arena_copy(ex->a, slice_make(buf_data(&c->in), used));
-	ex->req = arena_alloc(ex->a, sizeof(*ex->req));
-	ASSERT(head.p != NULL && ex->req != NULL);
+	ASSERT(head.p != NULL);
+	ex->req = c->head;
+	c->head = NULL;
+	http1_head_moved(ex->req, buf_data(&c->in), used, head.p);
 	buf_consume(&c->in, used);
-	http1_head_init(ex->req);
-	ASSERT(http1_parse_request(ex->req, head, lim, &again) ==
-	    HTTP1_DONE && again == used);
 	ex->keep_alive = ex->req->keep_alive;
 	ex->head_only = ex->req->method_id == HTTP1_M_HEAD;
 	http1_body_init(&ex->req_body, ex->req->framing, ex->req->length);
@@ -58,7 +54,7 @@ exchange_new(struct conn *c, const struct http1_limits *lim, size_t used)
 	buf_init(&ex->result, 1u << 20);
 	buf_init(&ex->held_out, (size_t)cl->body * 16 + 65536);
 	buf_init(&ex->sse_rest, FLOW_IN_MAX);
-	json_init(&ex->doc);
+	spare_doc(c->f, &ex->doc);
 	list_append(&c->f->exchanges, &ex->link);
 	return ex;
 }
@@ -79,7 +75,7 @@ exchange_free(struct exchange *ex)
 	loop_timer_del(ex->keepalive);
 	loop_soon_cancel(f->loop, ex);
 	loop_at_end_cancel(f->loop, ex);
-	json_free(&ex->doc);
+	spare_doc_back(f, &ex->doc);
 	buf_wipe_free(&ex->body);
 	buf_wipe_free(&ex->new_body);
 	buf_wipe_free(&ex->rbody);
@@ -92,7 +88,8 @@ exchange_free(struct exchange *ex)
 		sse_free(ex->sse);
 		free(ex->sse);
 	}
-	free(ex->resp);
+	spare_head_back(f, ex->req);
+	spare_head_back(f, ex->resp);
 	if (ex->cred_value.n > 0)
 		explicit_bzero((char *)(uintptr_t)ex->cred_value.p,
 		    ex->cred_value.n);
@@ -100,7 +97,7 @@ exchange_free(struct exchange *ex)
 	if (ex->session != NULL)
 		session_unref(ex->session);
 	view_unref(ex->view);
-	arena_free(ex->a);
+	spare_arena_back(f, ex->a);
 	if (ex->c != NULL && ex->c->ex == ex)
 		ex->c->ex = NULL;
 	loop_defer_free(f->loop, ex);

@@ -205,4 +205,5 @@ flow_stop(struct flow *f)
 		conn_abort(list_entry(f->conns.next, struct conn, link));
 	while (!list_empty(&f->cuts.conns))
 		conn_abort(list_entry(f->cuts.conns.next, struct conn, link));
+	emit_flush(f->emit);
 }

@@ -67,6 +67,31 @@ struct tool_state {
 	enum policy_approval approval;
 };
 
+/* ---- memory of finished exchanges, for the next ones ---------------------- */
+
+#define SPARE_MAX 64
+#define SPARE_EVENT_MAX 65536	/* bytes kept of the place for an event */
+
+struct spares {
+	struct arena *arenas[SPARE_MAX];
+	struct http1_head *heads[SPARE_MAX];
+	struct json_doc docs[SPARE_MAX];
+	unsigned narenas, nheads, ndocs;
+	struct buf event;
+	char read[FLOW_READ];		/* what an upstream's stream gave */
+};
+
+struct flow;
+
+struct arena *spare_arena(struct flow *f);
+void spare_arena_back(struct flow *f, struct arena *a);
+struct http1_head *spare_head(struct flow *f);	/* begun */
+void spare_head_back(struct flow *f, struct http1_head *h);
+void spare_doc(struct flow *f, struct json_doc *d);
+void spare_doc_back(struct flow *f, struct json_doc *d);
+/* An empty buffer for an event of at most max bytes, until the next call. */
+struct buf *spare_event(struct flow *f, size_t max);
+
 /* ---- asking another role: answers come by number ------------------------- */
 
 typedef void ask_fn(void *ctx, enum msg_type type, struct unpack *u);
@@ -110,6 +135,7 @@ struct flow {
 	struct chan *keeper, *broker, *detector;
 	bool synced;			/* the broker told all it knows */
 	struct asks asks;
+	struct spares spares;
 	struct tls_ctx *server_ctx;
 	struct tls_key *leaf_key;
 	uint8_t mac_key[32];
@@ -238,6 +264,7 @@ struct exchange {
 	char *advice_rule, *advice_title;
 	struct redact_report redact_out, redact_back;
 	struct buf new_body;		/* rewritten request body */
+	struct slice common;		/* what its events have in common */
 	struct slice arguments;		/* JSON as recorded and as sent */
 	const char *flags[16];
 	size_t nflags;
@@ -274,6 +301,7 @@ struct exchange {
 	struct buf held_out, sse_rest;	/* wait for the detector's ack */
 	struct buf result;		/* what was delivered, for the ledger */
 	bool result_truncated;
+	bool text_json, result_json;	/* the last text, all: one JSON text */
 	uint64_t bytes_in, bytes_out;
 
 	/* why it was refused, if it was */
@@ -289,9 +317,8 @@ struct exchange {
 	char *cut_target, *source;	/* source: once the agent is gone */
 };
 
-/* Takes the head (used bytes, already checked) off c->in. */
-struct exchange *exchange_new(struct conn *c, const struct http1_limits *lim,
-    size_t used);
+/* Takes c->head and the bytes it was read from (used) off c->in. */
+struct exchange *exchange_new(struct conn *c, size_t used);
 void exchange_free(struct exchange *ex);
 void exchange_run(struct exchange *ex);
 /* Resumes at the step after the one that waited. */

@@ -29,14 +29,18 @@ transport(const struct exchange *ex)
 	return ex->mount ? "mount" : "explicit";
 }
 
-void
-record_call(struct exchange *ex, struct jsonw *w, struct buf *b,
-    struct uuid id, enum event_type type, bool with_arguments)
+/* What all events of a call say alike, from "call" on; written once. */
+static void
+common(struct exchange *ex, struct jsonw *w)
 {
 	const struct action *a = &ex->action;
 	char call[UUID_TEXT_LEN];
+	size_t from = w->b->len;
 
-	event_begin(w, b, id, type, ROLE_PROXY);
+	if (ex->common.n > 0) {
+		jsonw_members(w, ex->common);
+		return;
+	}
 	uuid_format(ex->call, call);
 	jsonw_str(w, "call", call);
 	principal(w, &ex->session->who);
@@ -53,8 +57,19 @@ record_call(struct exchange *ex, struct jsonw *w, struct buf *b,
 		jsonw_str(w, "environment", a->environment);
 	if (a->data_class[0] != '\0')
 		jsonw_str(w, "data_class", a->data_class);
-	if (with_arguments && a->arguments.n > 0)
-		jsonw_raw(w, "arguments", a->arguments);
+	if (!w->b->full)
+		ex->common = arena_copy(ex->a, slice_sub(buf_slice(w->b),
+		    from, SIZE_MAX));
+}
+
+void
+record_call(struct exchange *ex, struct jsonw *w, struct buf *b,
+    struct uuid id, enum event_type type, bool with_arguments)
+{
+	event_begin(w, b, id, type, ROLE_PROXY);
+	common(ex, w);
+	if (with_arguments && ex->action.arguments.n > 0)
+		jsonw_raw(w, "arguments", ex->action.arguments);
 }
 
 static void
@@ -114,23 +129,21 @@ verdict(struct jsonw *w, const struct exchange *ex)
 int
 record_decision(struct exchange *ex, emit_done_fn *done)
 {
+	struct buf *b = spare_event(ex->f, EVENT_MAX);
 	struct jsonw w;
-	struct buf b;
 	int r = -1;
 
-	buf_init(&b, EVENT_MAX);
 	/* Arguments are recorded only as the redactor left them. */
-	record_call(ex, &w, &b, ex->decision, EVENT_CALL_DECISION,
+	record_call(ex, &w, b, ex->decision, EVENT_CALL_DECISION,
 	    ex->arguments.n > 0);
 	verdict(&w, ex);
 	redactions(&w, &ex->redact_out);
 	approval(&w, ex);
 	jsonw_str(&w, "snapshot", ex->view->name);
 	event_end(&w);
-	if (!b.full)
+	if (!b->full)
 		r = emit_event(ex->f->emit, ex->decision, ex->call,
-		    buf_slice(&b), done, ex);
-	buf_free(&b);
+		    buf_slice(b), done, ex);
 	if (r == 0 && done == NULL)
 		ex->recorded = true;
 	return r;
@@ -139,12 +152,11 @@ record_decision(struct exchange *ex, emit_done_fn *done)
 void
 record_outcome(struct exchange *ex, const char *status)
 {
+	struct buf *b = spare_event(ex->f, EVENT_MAX);
 	struct uuid id = uuid_v7();
 	struct jsonw w;
-	struct buf b;
 
-	buf_init(&b, EVENT_MAX);
-	record_call(ex, &w, &b, id, EVENT_CALL_OUTCOME, false);
+	record_call(ex, &w, b, id, EVENT_CALL_OUTCOME, false);
 	jsonw_str(&w, "status", status);
 	if (ex->reason != REASON_NONE)
 		jsonw_str(&w, "reason", reason_word(ex->reason));
@@ -162,27 +174,19 @@ record_outcome(struct exchange *ex, const char *status)
 			jsonw_str(&w, NULL, ex->flags[i]);
 		jsonw_array_end(&w);
 	}
-	if (ex->result.len > 0) {
-		/* One JSON text goes in as it is; several (a stream), text, or
-		 * a part, as a string. */
-		struct json_doc d;
-
-		json_init(&d);
-		if (!ex->result_truncated && json_index(&d,
-		    buf_slice(&ex->result), NULL) == JSON_OK)
-			jsonw_raw(&w, "result", buf_slice(&ex->result));
-		else
-			jsonw_slice(&w, "result", buf_slice(&ex->result));
-		json_free(&d);
-	}
+	/* One JSON text goes in as it is; several (a stream), text, or a
+	 * part, as a string. */
+	if (ex->result.len > 0 && ex->result_json && !ex->result_truncated)
+		jsonw_raw(&w, "result", buf_slice(&ex->result));
+	else if (ex->result.len > 0)
+		jsonw_slice(&w, "result", buf_slice(&ex->result));
 	if (ex->result_truncated)
 		jsonw_bool(&w, "result_truncated", true);
 	event_end(&w);
-	if (b.full || emit_event(ex->f->emit, id, ex->call, buf_slice(&b),
-	    NULL, NULL) != 0)
+	if (b->full || emit_later(ex->f->emit, id, ex->call,
+	    buf_slice(b)) != 0)
 		log_error("event queue full: an outcome is lost; the recorder "
 		    "will say unknown");
-	buf_free(&b);
 }
 
 void

@@ -124,6 +124,7 @@ keep_result(struct exchange *ex, struct slice s)
 {
 	size_t max = (size_t)ex->con->log_result;
 
+	ex->result_json = ex->text_json && ex->result.len == 0;
 	if (ex->result.len + s.n > max) {
 		ex->result_truncated = true;
 		s.n = max > ex->result.len ? max - ex->result.len : 0;
@@ -413,10 +414,8 @@ read_head(struct exchange *ex)
 {
 	size_t used;
 
-	if (ex->resp == NULL) {
-		ex->resp = base_calloc(1, sizeof(*ex->resp));
-		http1_head_init(ex->resp);
-	}
+	if (ex->resp == NULL)
+		ex->resp = spare_head(ex->f);
 	switch (http1_parse_response(ex->resp, buf_slice(&ex->uin), NULL,
 	    ex->req->method_id, &used)) {
 	case HTTP1_MORE:
@@ -443,14 +442,13 @@ read_head(struct exchange *ex)
 			struct slice copy = arena_copy(ex->a, slice_make(
 			    buf_data(&ex->uin), used));
 
-			http1_head_init(ex->resp);
-			if (copy.p == NULL || http1_parse_response(ex->resp,
-			    copy, NULL, ex->req->method_id, &used) !=
-			    HTTP1_DONE) {
+			if (copy.p == NULL) {
 				refuse_response(ex, REASON_UPSTREAM,
 				    "its head is too large");
 				return;
 			}
+			http1_head_moved(ex->resp, buf_data(&ex->uin), used,
+			    copy.p);
 		}
 		buf_consume(&ex->uin, used);
 	}
@@ -520,12 +518,12 @@ static void
 upstream_read(struct exchange *ex)
 {
 	for (int i = 0; i < 8; i++) {
+		char *p = ex->f->spares.read;
 		size_t room = buf_room(&ex->uin);
 		size_t want = room < FLOW_READ ? room : FLOW_READ;
-		char *p = want == 0 ? NULL : buf_reserve(&ex->uin, want);
 		ssize_t k;
 
-		if (p == NULL)
+		if (want == 0)
 			return;
 		k = stream_read(ex->u->s, p, want);
 		if (k == TLS_WANT_READ || k == TLS_WANT_WRITE)
@@ -535,7 +533,8 @@ upstream_read(struct exchange *ex)
 			ex->u_truncated = k != TLS_EOF;
 			return;
 		}
-		buf_commit(&ex->uin, (size_t)k);
+		ASSERT(buf_add(&ex->uin, p, (size_t)k) == 0);
+		explicit_bzero(p, (size_t)k);
 		if ((size_t)k < want && stream_pending(ex->u->s) == 0)
 			return;
 	}

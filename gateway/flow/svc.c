@@ -431,9 +431,16 @@ on_session_del(struct flow *f, struct unpack *u)
 static struct slice
 tool_key(char *space, size_t n, const char *connector, struct slice tool)
 {
-	int k = snprintf(space, n, "%s/%.*s", connector, SLICE_FMT(tool));
+	size_t c = strlen(connector);
 
-	return slice_make(space, k < 0 || (size_t)k >= n ? n - 1 : (size_t)k);
+	ASSERT(c + 1 < n);
+	memcpy(space, connector, c);
+	space[c++] = '/';
+	if (tool.n > n - c)
+		tool.n = n - c;
+	if (tool.n > 0)
+		memcpy(space + c, tool.p, tool.n);
+	return slice_make(space, c + tool.n);
 }
 
 uint64_t

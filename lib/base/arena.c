@@ -120,6 +120,22 @@ arena_copy(struct arena *a, struct slice s)
 	return p == NULL ? slice_make(NULL, 0) : slice_make(p, s.n);
 }
 
+struct slice
+arena_join(struct arena *a, const struct slice *parts, size_t n)
+{
+	size_t len = 0, at = 0;
+	char *p;
+
+	for (size_t i = 0; i < n; i++)
+		len += parts[i].n;
+	if ((p = arena_alloc(a, len + 1)) == NULL)
+		return slice_make(NULL, 0);
+	for (size_t i = 0; i < n; at += parts[i++].n)
+		if (parts[i].n != 0)
+			memcpy(p + at, parts[i].p, parts[i].n);
+	return slice_make(p, len);
+}
+
 char *
 arena_printf(struct arena *a, const char *fmt, ...)
 {

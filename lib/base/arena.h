@@ -21,6 +21,10 @@ void *arena_alloc(struct arena *a, size_t n) MUST_USE;
 /* A NUL-terminated copy; `copy` keeps a slice. NULL / empty after overflow. */
 char *arena_strdup(struct arena *a, struct slice s) MUST_USE;
 struct slice arena_copy(struct arena *a, struct slice s) MUST_USE;
+/* The n parts one after the other, NUL-terminated; an empty slice after
+ * overflow. */
+struct slice arena_join(struct arena *a, const struct slice *parts, size_t n)
+    MUST_USE;
 char *arena_printf(struct arena *a, const char *fmt, ...)
     PRINTF_LIKE(2, 3) MUST_USE;
 bool arena_failed(const struct arena *a);

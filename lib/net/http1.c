@@ -610,6 +610,31 @@ http1_parse_response(struct http1_head *h, struct slice in,
 	return head_parse(h, in, false, lim, to, used_r);
 }
 
+static void
+moved(struct slice *s, const char *from, size_t n, const char *to)
+{
+	uintptr_t off = (uintptr_t)s->p - (uintptr_t)from;
+
+	if (s->p != NULL && off <= n)
+		s->p = to + off;
+}
+
+void
+http1_head_moved(struct http1_head *h, const char *from, size_t n,
+    const char *to)
+{
+	moved(&h->method, from, n, to);
+	moved(&h->target, from, n, to);
+	moved(&h->path, from, n, to);
+	moved(&h->query, from, n, to);
+	moved(&h->upgrade_value, from, n, to);
+	moved(&h->reason, from, n, to);
+	for (unsigned i = 0; i < h->field_n; i++) {
+		moved(&h->fields[i].name, from, n, to);
+		moved(&h->fields[i].value, from, n, to);
+	}
+}
+
 struct slice
 http1_field_known(const struct http1_head *h, enum http1_known known)
 {

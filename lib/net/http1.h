@@ -269,6 +269,10 @@ enum http1_result http1_parse_response(struct http1_head *h, struct slice in,
     const struct http1_limits *lim, enum http1_method to, size_t *used_r)
     MUST_USE;
 
+/* The n bytes that h was read from at `from` now stand at `to`. */
+void http1_head_moved(struct http1_head *h, const char *from, size_t n,
+    const char *to);
+
 /* The first field of that name (any case), p == NULL when there is none. */
 struct slice http1_field(const struct http1_head *h, const char *name);
 struct slice http1_field_known(const struct http1_head *h,

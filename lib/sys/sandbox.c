@@ -206,7 +206,7 @@ static const int calls_files[] = {
 	SCMP_SYS(flock), SCMP_SYS(readlink), SCMP_SYS(readlinkat),
 	SCMP_SYS(getcwd), SCMP_SYS(fchmod), SCMP_SYS(fchown),
 	SCMP_SYS(fstatfs), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(dup),
-	SCMP_SYS(sync_file_range),
+	SCMP_SYS(sync_file_range), SCMP_SYS(fadvise64),
 };
 
 static const int calls_spawn[] = {

@@ -90,104 +90,103 @@ plain_run(struct slice s)
 	return i;
 }
 
-/* Most strings need no escape: then this is one reservation and one copy. */
-static void
-quoted(struct buf *b, struct slice s)
+/* Room for a comma, the key and n bytes of value; where the value goes, or
+ * NULL: full. */
+static char *
+reserve(struct jsonw *w, struct slice key, size_t n)
 {
-	char *p;
+	bool comma = w->comma[w->depth];
+	size_t head = (size_t)comma + (key.p == NULL ? 0 : key.n + 3);
+	char *p = buf_reserve(w->b, head + n);
 
-	if (plain_run(s) == s.n && (p = buf_reserve(b, s.n + 2)) != NULL) {
-		*p = '"';
-		if (s.n > 0)
-			memcpy(p + 1, s.p, s.n);
-		p[s.n + 1] = '"';
-		buf_commit(b, s.n + 2);
-		return;
+	w->comma[w->depth] = true;
+	if (p == NULL)
+		return NULL;
+	if (comma)
+		*p++ = ',';
+	if (key.p != NULL) {
+		*p++ = '"';
+		memcpy(p, key.p, key.n);
+		p += key.n;
+		*p++ = '"';
+		*p++ = ':';
 	}
-	buf_add_char(b, '"');
-	jsonw_escape(b, s);
-	buf_add_char(b, '"');
+	buf_commit(w->b, head);
+	return p;
 }
 
-/* What stands before a value: comma and key. */
+/* What stands before a value whose end is not known yet: comma and key. */
 static void
-before(struct jsonw *w, const char *key)
+before(struct jsonw *w, struct slice key)
 {
+	if (key.p == NULL || plain_run(key) == key.n) {
+		reserve(w, key, 0);
+		return;
+	}
 	if (w->comma[w->depth])
 		buf_add_char(w->b, ',');
 	w->comma[w->depth] = true;
-	if (key == NULL)
-		return;
-	quoted(w->b, slice_str(key));
-	buf_add_char(w->b, ':');
+	buf_add_char(w->b, '"');
+	jsonw_escape(w->b, key);
+	buf_add(w->b, "\":", 2);
 }
 
-static void
-down(struct jsonw *w, const char *key, char open)
+void
+jsonw_open(struct jsonw *w, struct slice key, char bracket)
 {
 	before(w, key);
-	buf_add_char(w->b, open);
+	buf_add_char(w->b, bracket);
 	ASSERT(w->depth + 1 < JSONW_DEPTH);
 	w->comma[++w->depth] = false;
 }
 
-static void
-up(struct jsonw *w, char close)
+void
+jsonw_close(struct jsonw *w, char bracket)
 {
 	ASSERT(w->depth > 0);
 	w->depth--;
-	buf_add_char(w->b, close);
+	buf_add_char(w->b, bracket);
 }
 
 void
-jsonw_object(struct jsonw *w, const char *key)
-{
-	down(w, key, '{');
-}
-
-void
-jsonw_object_end(struct jsonw *w)
-{
-	up(w, '}');
-}
-
-void
-jsonw_array(struct jsonw *w, const char *key)
-{
-	down(w, key, '[');
-}
-
-void
-jsonw_array_end(struct jsonw *w)
-{
-	up(w, ']');
-}
-
-void
-jsonw_raw(struct jsonw *w, const char *key, struct slice json)
+jsonw_raw_at(struct jsonw *w, struct slice key, struct slice json)
 {
 	before(w, key);
 	buf_add_slice(w->b, json);
 }
 
 void
-jsonw_slice(struct jsonw *w, const char *key, struct slice s)
+jsonw_members(struct jsonw *w, struct slice members)
 {
-	before(w, key);
-	quoted(w->b, s);
+	ASSERT(w->comma[w->depth] && members.n > 0 && members.p[0] == ',');
+	buf_add_slice(w->b, members);
+}
+
+/* Most strings need no escape: then this is one reservation and one copy. */
+void
+jsonw_string_at(struct jsonw *w, struct slice key, struct slice s)
+{
+	char *p;
+
+	if (plain_run(s) != s.n || (key.p != NULL && plain_run(key) !=
+	    key.n)) {
+		before(w, key);
+		buf_add_char(w->b, '"');
+		jsonw_escape(w->b, s);
+		buf_add_char(w->b, '"');
+		return;
+	}
+	if ((p = reserve(w, key, s.n + 2)) == NULL)
+		return;
+	*p = '"';
+	if (s.n > 0)
+		memcpy(p + 1, s.p, s.n);
+	p[s.n + 1] = '"';
+	buf_commit(w->b, s.n + 2);
 }
 
 void
-jsonw_str(struct jsonw *w, const char *key, const char *s)
-{
-	if (s == NULL)
-		jsonw_raw(w, key, SLICE("null"));
-	else
-		jsonw_slice(w, key, slice_str(s));
-}
-
-void
-jsonw_u64(struct jsonw *w, const char *key, uint64_t v)
+jsonw_u64_at(struct jsonw *w, struct slice key, uint64_t v)
 {
 	char digits[20];
 	size_t at = sizeof(digits);
@@ -195,22 +194,16 @@ jsonw_u64(struct jsonw *w, const char *key, uint64_t v)
 	do
 		digits[--at] = (char)('0' + v % 10);
 	while ((v /= 10) != 0);
-	jsonw_raw(w, key, slice_make(digits + at, sizeof(digits) - at));
+	jsonw_raw_at(w, key, slice_make(digits + at, sizeof(digits) - at));
 }
 
 void
-jsonw_int(struct jsonw *w, const char *key, int64_t v)
+jsonw_i64_at(struct jsonw *w, struct slice key, int64_t v)
 {
 	if (v >= 0) {
-		jsonw_u64(w, key, (uint64_t)v);
+		jsonw_u64_at(w, key, (uint64_t)v);
 		return;
 	}
 	before(w, key);
 	buf_addf(w->b, "%lld", (long long)v);
-}
-
-void
-jsonw_bool(struct jsonw *w, const char *key, bool v)
-{
-	jsonw_raw(w, key, v ? SLICE("true") : SLICE("false"));
 }

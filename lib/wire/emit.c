@@ -29,6 +29,9 @@ struct emit {
 	unsigned index;
 	struct list queue;	/* oldest first; not yet acknowledged */
 	uint64_t next_n;
+	struct pending *unsent;	/* first that is not in the channel; or NULL */
+	size_t unsent_bytes;
+	struct loop_timer *later;
 	size_t bytes, max_bytes;
 	struct loop_timer *grace;
 	chan_msg_fn *other_fn;
@@ -37,6 +40,7 @@ struct emit {
 };
 
 static void on_grace(void *ctx);
+static void on_later(void *ctx);
 
 struct emit *
 emit_new(struct loop *l, enum role role, unsigned index, size_t max_bytes)
@@ -51,6 +55,7 @@ emit_new(struct loop *l, enum role role, unsigned index, size_t max_bytes)
 	list_init(&e->queue);
 	e->grace = loop_timer_new(l, on_grace, e);
 	loop_timer_set(e->grace, GRACE_MS);
+	e->later = loop_timer_new(l, on_later, e);
 	return e;
 }
 
@@ -65,6 +70,7 @@ emit_free(struct emit *e)
 	}
 	chan_free(e->chan);
 	loop_timer_del(e->grace);
+	loop_timer_del(e->later);
 	free(e);
 }
 
@@ -114,6 +120,49 @@ send_one(struct emit *e, const struct pending *p)
 	return chan_end(e->chan);
 }
 
+static bool
+sent(const struct emit *e, uint64_t n)
+{
+	return n < (e->unsent != NULL ? e->unsent->n : e->next_n);
+}
+
+/* All that waits goes into the channel, in order. -1: it is full. */
+static int
+send_unsent(struct emit *e)
+{
+	struct pending *p = e->unsent;
+
+	while (p != NULL) {
+		struct list *next = p->link.next;
+
+		if (send_one(e, p) != 0)
+			break;
+		p = next == &e->queue ? NULL :
+		    list_entry(next, struct pending, link);
+	}
+	e->unsent = p;
+	e->unsent_bytes = 0;
+	return p == NULL ? 0 : -1;
+}
+
+void
+emit_flush(struct emit *e)
+{
+	if (e->unsent == NULL)
+		return;
+	loop_timer_stop(e->later);
+	if (e->chan == NULL || send_unsent(e) == 0)
+		return;
+	/* Acknowledgements make room. */
+	loop_timer_set(e->later, EMIT_LATER_MS);
+}
+
+static void
+on_later(void *ctx)
+{
+	emit_flush(ctx);
+}
+
 static int
 on_ack(struct emit *e, struct slice body)
 {
@@ -122,7 +171,7 @@ on_ack(struct emit *e, struct slice body)
 	unpack_init(&u, body);
 	uint64_t n = unpack_u64(&u);
 
-	if (!unpack_done(&u) || n >= e->next_n)
+	if (!unpack_done(&u) || !sent(e, n))
 		return -1;
 	while (!list_empty(&e->queue)) {
 		struct pending *p = list_entry(e->queue.next, struct pending,
@@ -144,7 +193,7 @@ on_refused(struct emit *e, struct slice body)
 	uint64_t n = unpack_u64(&u);
 	struct slice why = unpack_slice(&u);
 
-	if (!unpack_done(&u))
+	if (!unpack_done(&u) || !sent(e, n))
 		return -1;
 	log_error("recorder refused event %llu: %.*s", (unsigned long long)n,
 	    SLICE_FMT(why));
@@ -203,11 +252,33 @@ emit_attach(struct emit *e, int fd)
 	pack_u8(b, (uint8_t)e->index);
 	pack_u16(b, MSG_VERSION);
 	chan_end(e->chan);
-	list_each(it, &e->queue)
-		if (send_one(e, list_entry(it, struct pending, link)) != 0)
-			log_error("resend of events does not fit");
+	e->unsent = list_empty(&e->queue) ? NULL :
+	    list_entry(e->queue.next, struct pending, link);
+	emit_flush(e);
 	if (e->attach_fn != NULL)
 		e->attach_fn(e->other_ctx);
+}
+
+static struct pending *
+enqueue(struct emit *e, struct uuid id, struct uuid call, struct slice json)
+{
+	struct pending *p;
+
+	if (json.n + OVERHEAD > e->max_bytes - e->bytes)
+		return NULL;
+	p = base_realloc(NULL, sizeof(*p) + json.n);
+	memset(p, 0, sizeof(*p));
+	p->n = e->next_n++;
+	p->id = id;
+	p->call = call;
+	p->len = json.n;
+	memcpy(p->json, json.p, json.n);
+	list_append(&e->queue, &p->link);
+	e->bytes += json.n + OVERHEAD;
+	if (e->unsent == NULL)
+		e->unsent = p;
+	e->unsent_bytes += json.n;
+	return p;
 }
 
 int
@@ -216,28 +287,27 @@ emit_event(struct emit *e, struct uuid id, struct uuid call,
 {
 	struct pending *p;
 
-	if (json.n + OVERHEAD > e->max_bytes - e->bytes)
+	if ((done != NULL && e->chan == NULL) ||
+	    (p = enqueue(e, id, call, json)) == NULL)
 		return -1;
-	if (done != NULL && e->chan == NULL)
-		return -1;
-	p = base_realloc(NULL, sizeof(*p) + json.n);
-	memset(p, 0, sizeof(*p));
-	p->n = e->next_n++;
-	p->id = id;
-	p->call = call;
 	p->done = done;
 	p->ctx = ctx;
-	p->len = json.n;
-	memcpy(p->json, json.p, json.n);
-	list_append(&e->queue, &p->link);
-	e->bytes += json.n + OVERHEAD;
-	if (e->chan != NULL && send_one(e, p) != 0) {
-		e->next_n--;
-		list_remove(&p->link);
-		e->bytes -= p->len + OVERHEAD;
-		free(p);
+	emit_flush(e);
+	return 0;
+}
+
+int
+emit_later(struct emit *e, struct uuid id, struct uuid call,
+    struct slice json)
+{
+	struct pending *p = enqueue(e, id, call, json);
+
+	if (p == NULL)
 		return -1;
-	}
+	if (e->unsent_bytes >= EMIT_LATER_BYTES)
+		emit_flush(e);
+	else if (e->unsent == p)
+		loop_timer_set(e->later, EMIT_LATER_MS);
 	return 0;
 }
 

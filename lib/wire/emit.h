@@ -30,6 +30,14 @@ void emit_attach(struct emit *e, int fd);
 /* json is copied. done may be NULL (fire and be recorded later). */
 int emit_event(struct emit *e, struct uuid id, struct uuid call,
     struct slice json, emit_done_fn *done, void *ctx) MUST_USE;
+/* The same for an event that nobody waits for: it leaves with the next one
+ * that somebody does, after EMIT_LATER_MS, or when EMIT_LATER_BYTES wait. */
+#define EMIT_LATER_MS 2
+#define EMIT_LATER_BYTES 65536
+int emit_later(struct emit *e, struct uuid id, struct uuid call,
+    struct slice json) MUST_USE;
+/* What waits leaves at the end of the round. */
+void emit_flush(struct emit *e);
 /* Forgets the callbacks for ctx (its owner goes away); events stay queued. */
 void emit_forget(struct emit *e, void *ctx);
 /* Other messages on the recorder's channel (SIGN for the keeper, FEED_* for a

@@ -42,6 +42,7 @@ struct ledger {
 	sqlite3 *db;
 	sqlite3_stmt *stmt[S_COUNT];
 	int lock_fd;
+	int db_fd;		/* of the same file, for advice only */
 	char *origin;
 	struct merkle tree;
 	uint8_t head[MERKLE_HASH];
@@ -196,13 +197,12 @@ open_db(struct ledger *l, const char *dir, struct err *err)
 
 	snprintf(path, sizeof(path), "%s/" LEDGERDB_FILE, dir);
 	/* SQLite would make it readable for all the umask allows. */
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	if (fd < 0) {
+	l->db_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+	    0600);
+	if (l->db_fd < 0) {
 		err_set(err, "%s: %s", path, strerror(errno));
 		return -1;
 	}
-	close(fd);
 	if (sqlite3_open_v2(path, &l->db, SQLITE_OPEN_READWRITE |
 	    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, walvfs_name()) !=
 	    SQLITE_OK) {
@@ -342,7 +342,7 @@ ledger_open(const char *dir, const struct checkpoint_keys *keys,
 	struct err why = { 0 };
 	bool checking = false;
 
-	l->lock_fd = -1;
+	l->lock_fd = l->db_fd = -1;
 	l->wal_next = WAL_PAGES;
 	if (take_lock(l, dir, &why) != 0 || open_db(l, dir, &why) != 0)
 		goto fail;
@@ -377,6 +377,9 @@ ledger_close(struct ledger *l)
 		sqlite3_finalize(l->stmt[i]);
 	if (l->db != NULL)
 		sqlite3_close(l->db);
+	/* Not before SQLite's: a close ends all locks the process has on the
+	 * file (fcntl(2)). */
+	base_close(&l->db_fd);
 	base_close(&l->lock_fd);
 	free(l->origin);
 	free(l->why);
@@ -506,6 +509,9 @@ ledger_maintain(struct ledger *l, bool idle)
 	/* When all were moved and no reader looks at them, the next group
 	 * begins the WAL anew; else it grows and they are tried again later. */
 	l->wal_moved = l->wal_pages;
+	/* What was moved is synced and seldom read again: the memory goes to
+	 * the pages that are written next. */
+	(void)posix_fadvise(l->db_fd, 0, 0, POSIX_FADV_DONTNEED);
 	l->wal_next = l->wal_pages + WAL_PAGES;
 	return 0;
 }

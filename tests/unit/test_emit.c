@@ -212,6 +212,61 @@ test_resend(void **st)
 	assert_int_equal(answers[4], '+');
 }
 
+static int
+put_later(const char *text)
+{
+	struct uuid none = { { 0 } };
+
+	return emit_later(e, uuid_v7(), none, slice_str(text));
+}
+
+static void
+test_later(void **st)
+{
+	(void)st;
+	attach();
+	/* What nobody waits for leaves with the next that somebody does. */
+	assert_int_equal(put_later("{\"n\":0}"), 0);
+	assert_int_equal(put_later("{\"n\":1}"), 0);
+	rounds(1);
+	assert_int_equal(nseen, 0);
+	assert_int_equal(put("{\"n\":2}", &answers[2]), 0);
+	rounds(2);
+	assert_int_equal(nseen, 3);
+	assert_string_equal(texts[0], "{\"n\":0}");
+	assert_string_equal(texts[1], "{\"n\":1}");
+	assert_string_equal(texts[2], "{\"n\":2}");
+	ack(seen[2]);
+	assert_int_equal(answers[2], '+');
+	/* Alone it leaves after its time, and is kept until acknowledged. */
+	uint64_t began = clock_mono_ms();
+
+	assert_int_equal(put_later("{\"n\":3}"), 0);
+	while (nseen < 4) {
+		assert_true(clock_mono_ms() - began < 5000);
+		rounds(1);
+	}
+	assert_true(clock_mono_ms() - began >= EMIT_LATER_MS);
+	assert_string_equal(texts[3], "{\"n\":3}");
+	detach();
+	assert_int_equal(put_later("{\"n\":4}"), 0);
+	attach();
+	assert_int_equal(nseen, 2);
+	assert_string_equal(texts[0], "{\"n\":3}");
+	assert_string_equal(texts[1], "{\"n\":4}");
+	ack(seen[1]);
+	/* Told to, it leaves at once. */
+	assert_int_equal(put_later("{\"n\":5}"), 0);
+	emit_flush(e);
+	rounds(2);
+	assert_int_equal(nseen, 3);
+	ack(seen[2]);
+	/* An acknowledgement of what has not left is a lie. */
+	assert_int_equal(put_later("{\"n\":6}"), 0);
+	ack(seen[2] + 1);
+	assert_false(emit_connected(e));
+}
+
 static void
 test_refused(void **st)
 {
@@ -358,6 +413,7 @@ main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 		T(test_ack_in_order),
 		T(test_resend),
+		T(test_later),
 		T(test_refused),
 		T(test_full),
 		T(test_grace_and_forget),

@@ -272,7 +272,6 @@ world_end(struct world *w, bool keep)
 	buf_free(&r->body);
 	buf_free(&r->sign_text);
 	loop_timer_del(r->tick);
-	loop_timer_del(r->ride);
 	close_db(rd);
 	loop_timer_del(rd->retry);
 	free(r);

@@ -376,6 +376,7 @@ class Portreeve(Subject):
     ca = "portreeve-ca.pem"
     sink = True
     neighbour_port = None   # a second connector, for an agent of its own
+    more_conf = ""
 
     def begin(self):
         d = self.scene.dir
@@ -431,7 +432,7 @@ trust: {{ system: false, files: [{d}/ca.crt] }}
 business_hours: {{ zone: Europe/Berlin, days: mon-fri, from: "08:00", to: "18:00" }}
 sinks:
   - {{ name: archive, type: file, path: {base}/export/events.jsonl }}
-""" + os.environ.get("PORTREEVE_BENCH_CONF", ""))
+""" + self.more_conf + os.environ.get("PORTREEVE_BENCH_CONF", ""))
         r, w = os.pipe()
         self.p = start([BIN / "portreeve", "serve", "-c", self.conf,
                         "--ready-fd", w], SUBJECT_CPU, self.log,
@@ -454,14 +455,21 @@ sinks:
         return ("-x", self.proxy, "-a", f"Basic {auth}")
 
     def run(self, *args):
-        """An operator's command; it shares the CPU with the daemons."""
+        """An operator's command; it shares the CPU with the daemons. began_ns:
+        when it was executed, without what this program takes to fork."""
+        r, w = os.pipe()
+
         def before():
             if PINNED:
                 os.sched_setaffinity(0, {SUBJECT_CPU})
             prefer(os.getpid())
+            os.write(w, time.monotonic_ns().to_bytes(8, "little"))
         p = subprocess.run([BIN / "portreeve", *args, "-c", self.conf],
                            text=True, capture_output=True,
                            preexec_fn=before)
+        self.began_ns = int.from_bytes(os.read(r, 8), "little")
+        os.close(r)
+        os.close(w)
         if p.returncode != 0:
             raise Broken(f"portreeve {' '.join(args)}: {p.stderr}")
         return p

@@ -132,7 +132,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif name == "headers":
             self._send(text(json.dumps(dict(seen["headers"]))))
         elif name == "say":
-            self._send(text(args["text"]))
+            self._send(text(args["text"] * args.get("times", 1)))
         elif name == "slow":
             time.sleep(args.get("seconds", 1))
             self._send(text("slept"))

@@ -15,6 +15,7 @@
 #include "emit.h"
 #include "event.h"
 #include "file.h"
+#include "follow.h"
 #include "log.h"
 #include "pack.h"
 #include "sink_file.h"
@@ -24,15 +25,11 @@
 #define HANDED_ENTRY 24		/* u64 seq, id16 */
 #define HANDED_MAX (64u << 20)
 #define CATCH_UP_BELOW (EXPORTER_WINDOW / 4)
-#define READ_ROWS 1000
-#define READ_RETRY_MS 200	/* when the reader had nothing new */
 #define TICK_MS 10000
 #define DOWN_AFTER_MS 30000
 #define CUT_EVERY_MS 60000
 #define FILE_MAX (1u << 20)	/* resolv.conf, hosts */
 #define EMIT_MAX (1u << 20)
-
-enum asking { NOT_ASKING, ASKING_CURSOR, ASKING_ROWS };
 
 struct exporter {
 	struct role_env *env;
@@ -42,31 +39,19 @@ struct exporter {
 	struct dns *dns;
 	int dirfd;			/* of a file sink */
 	struct emit *emit;		/* and with it the recorder's channel */
-	struct chan *reader;
-	struct loop_timer *retry, *tick;
+	struct follow *follow;
+	struct loop_timer *tick;
 
 	struct buf window;		/* rows as ROW_HEAD and JSON */
 	struct buf handed;		/* what the sink has, HANDED_ENTRY each */
-	uint64_t next;			/* the row to be received next */
-	uint64_t head;			/* the last committed one known of */
 	uint64_t delivered;
-	bool verified;			/* the ledger is the one of the cursor */
-
-	enum asking asking;
-	uint64_t q;
-	bool overflow;			/* rows were forgotten meanwhile */
-	bool cursor_ok;			/* ASKING_CURSOR: its row is the same */
-	bool cursor_other;		/* it is another one */
-	uint64_t hole_from, hole_to;	/* seen in this answer; 0: none */
-	uint64_t hole_before;		/* and in the one before */
+	bool cursor_other;		/* its row is another one in the ledger */
 
 	bool store_failing;
 	bool down_told;
 	uint64_t progress_ms;		/* of delivery, or nothing to do */
 	uint64_t cut_told, cut_ms;
 };
-
-static void catch_up(struct exporter *x);
 
 /* --- events of its own ---------------------------------------------------- */
 
@@ -94,7 +79,9 @@ tell(struct exporter *x, enum event_type type, const char *k1, uint64_t v1,
 static uint64_t
 waiting(const struct exporter *x)
 {
-	return x->head > x->delivered ? x->head - x->delivered : 0;
+	uint64_t head = follow_head(x->follow);
+
+	return head > x->delivered ? head - x->delivered : 0;
 }
 
 static void
@@ -154,7 +141,7 @@ on_round_end(void *ctx)
 		buf_consume(&x->window, ROW_HEAD + json.n);
 	}
 	sink_flush(x->sink);
-	catch_up(x);
+	follow_go_on(x->follow);
 }
 
 static void
@@ -233,96 +220,50 @@ on_lost(void *ctx)
 
 	buf_reset(&x->window);
 	buf_reset(&x->handed);
-	x->next = x->delivered + 1;
-	x->overflow = true;	/* an answer under way may lack rows now */
+	follow_seek(x->follow, x->delivered + 1);
 	schedule(x);
 }
 
 /* --- into the window ------------------------------------------------------- */
 
-static int
-take_row(struct exporter *x, struct slice body, bool from_reader)
+static bool
+on_row(void *ctx, uint64_t seq, struct uuid id, struct slice json)
 {
-	struct unpack u;
-	struct uuid id;
+	struct exporter *x = ctx;
 
-	unpack_init(&u, body);
-	uint64_t seq = unpack_u64(&u);
-
-	unpack_bytes(&u, id.b, sizeof(id.b));
-	unpack_slice(&u);
-	if (!unpack_done(&u) || seq == 0)
-		return -1;
-	if (seq > x->head)
-		x->head = seq;
-	if (from_reader && x->asking == ASKING_CURSOR) {
-		x->cursor_ok |= seq == x->cursor.seq &&
-		    uuid_eq(id, x->cursor.id);
-		x->cursor_other |= seq == x->cursor.seq &&
-		    !uuid_eq(id, x->cursor.id);
-		return 0;
-	}
-	if (!x->verified || seq < x->next)
-		return 0;
-	if (seq > x->next) {
-		if (from_reader && !x->overflow && x->hole_from == 0) {
-			x->hole_from = x->next;
-			x->hole_to = seq - 1;
-		}
-		return 0;
-	}
-	if (x->window.len >= EXPORTER_WINDOW) {
-		x->overflow = true;
-		return 0;
-	}
-	buf_add_slice(&x->window, body);
+	if (x->window.len >= EXPORTER_WINDOW)
+		return false;
+	pack_u64(&x->window, seq);
+	pack_bytes(&x->window, id.b, sizeof(id.b));
+	pack_slice(&x->window, json);
 	ASSERT(!x->window.full);
-	x->next++;
 	schedule(x);
-	return 0;
+	return true;
 }
 
-/* --- catching up ------------------------------------------------------------ */
-
-static void
-ask_reader(struct exporter *x, enum asking what, uint64_t from, uint32_t rows)
+static bool
+has_room(void *ctx)
 {
-	struct buf *b = chan_begin(x->reader, MSG_READ_RANGE);
+	struct exporter *x = ctx;
 
-	if (b == NULL)
-		return;
-	pack_u64(b, ++x->q);
-	pack_u64(b, from);
-	pack_u32(b, rows);
-	chan_end(x->reader);
-	x->asking = what;
-	x->overflow = x->cursor_ok = x->cursor_other = false;
-	x->hole_from = x->hole_to = 0;
-}
-
-/* Asks the reader when rows are missing and there is room for them. */
-static void
-catch_up(struct exporter *x)
-{
-	if (x->reader == NULL || x->asking != NOT_ASKING)
-		return;
-	if (!x->verified) {
-		ask_reader(x, ASKING_CURSOR, x->cursor.seq, 1);
-		return;
-	}
-	if (x->next <= x->head && x->window.len < CATCH_UP_BELOW)
-		ask_reader(x, ASKING_ROWS, x->next, READ_ROWS);
+	return x->window.len < CATCH_UP_BELOW;
 }
 
 static void
-on_retry(void *ctx)
+on_hole(void *ctx, uint64_t from, uint64_t to)
 {
-	catch_up(ctx);
+	struct exporter *x = ctx;
+
+	log_error("the ledger lacks seq %llu to %llu: they cannot be exported",
+	    (unsigned long long)from, (unsigned long long)to);
+	tell(x, EVENT_EXPORT_GAP, "from", from, "to", to);
 }
+
+/* --- is it still the same ledger? ------------------------------------------- */
 
 /* The row the cursor stands on is another one, or is not there any more. */
 static void
-rewind_all(struct exporter *x)
+rewind_all(struct exporter *x, uint64_t head)
 {
 	struct uuid none = { { 0 } };
 	bool outstanding = x->handed.len > 0;
@@ -330,157 +271,37 @@ rewind_all(struct exporter *x)
 	log_error("the ledger is not the one that was exported up to seq %llu "
 	    "(its head is %llu): it was restored or rolled back. All of it is "
 	    "exported again", (unsigned long long)x->cursor.seq,
-	    (unsigned long long)x->head);
+	    (unsigned long long)head);
 	if (outstanding) {
 		/* What the sink holds has numbers of the other ledger: start
 		 * again, the cursor is found wrong once more then. */
 		loop_stop(x->env->loop);
 		return;
 	}
-	tell(x, EVENT_EXPORT_REWOUND, "exported", x->cursor.seq, "head",
-	    x->head);
+	tell(x, EVENT_EXPORT_REWOUND, "exported", x->cursor.seq, "head", head);
 	buf_reset(&x->window);
 	store(x, 0, none);
 	x->delivered = 0;
-	x->next = 1;
-	x->verified = true;
-}
-
-/* Rows that neither of two answers had do not exist. */
-static void
-skip_hole(struct exporter *x)
-{
-	if (x->hole_from == 0 || x->hole_from != x->next) {
-		x->hole_before = 0;
-		return;
-	}
-	if (x->hole_before != x->hole_from) {
-		x->hole_before = x->hole_from;
-		return;
-	}
-	log_error("the ledger lacks seq %llu to %llu: they cannot be exported",
-	    (unsigned long long)x->hole_from, (unsigned long long)x->hole_to);
-	tell(x, EVENT_EXPORT_GAP, "from", x->hole_from, "to", x->hole_to);
-	x->next = x->hole_to + 1;
-	x->hole_before = 0;
+	follow_seek(x->follow, 1);
 }
 
 static void
-cursor_checked(struct exporter *x, uint64_t head)
+on_peek_row(void *ctx, uint64_t seq, struct uuid id, struct slice json)
 {
+	struct exporter *x = ctx;
+
+	(void)json;
+	x->cursor_other = seq == x->cursor.seq && !uuid_eq(id, x->cursor.id);
+}
+
+static void
+on_peek_done(void *ctx, uint64_t head)
+{
+	struct exporter *x = ctx;
+
 	if (x->cursor_other || head < x->cursor.seq)
-		rewind_all(x);
-	x->verified = true;
-}
-
-static int
-on_read_done(struct exporter *x, struct slice body)
-{
-	enum asking was = x->asking;
-	struct unpack u;
-
-	unpack_init(&u, body);
-	uint64_t q = unpack_u64(&u), next = unpack_u64(&u);
-	uint64_t head = unpack_u64(&u), before = x->next;
-
-	if (!unpack_done(&u) || was == NOT_ASKING || q != x->q)
-		return -1;
-	x->asking = NOT_ASKING;
-	if (was == ASKING_CURSOR) {
-		x->head = head;
-		cursor_checked(x, head);
-	} else {
-		if (head > x->head)
-			x->head = head;
-		skip_hole(x);
-	}
-	(void)next;
-	/* A reader that has nothing for us yet is not asked in a circle. */
-	if (was == ASKING_ROWS && x->next == before && x->window.len == 0)
-		loop_timer_set(x->retry, READ_RETRY_MS);
-	else
-		schedule(x);
-	return 0;
-}
-
-static int
-on_reader_msg(void *ctx, struct chan *c, enum msg_type type,
-    struct slice body, int fd)
-{
-	struct exporter *x = ctx;
-
-	(void)c;
-	if (fd >= 0) {
-		base_close(&fd);
-		return -1;
-	}
-	switch (type) {
-	case MSG_HELLO:
-		return 0;
-	case MSG_FEED_ROW:
-		return take_row(x, body, true);
-	case MSG_READ_DONE:
-		return on_read_done(x, body);
-	default:
-		return -1;
-	}
-}
-
-static void
-drop_reader(struct exporter *x)
-{
-	chan_free(x->reader);
-	x->reader = NULL;
-	x->asking = NOT_ASKING;
-}
-
-static void
-on_reader_gone(void *ctx, struct chan *c)
-{
-	(void)c;
-	log_warn("the reader is gone: catching up waits for the next one");
-	drop_reader(ctx);
-}
-
-static void
-say_hello(struct exporter *x, struct chan *c)
-{
-	struct buf *b = chan_begin(c, MSG_HELLO);
-
-	ASSERT(b != NULL);
-	pack_u8(b, ROLE_EXPORTER);
-	pack_u8(b, (uint8_t)x->env->index);
-	pack_u16(b, MSG_VERSION);
-	chan_end(c);
-}
-
-/* --- the recorder ------------------------------------------------------------ */
-
-static int
-on_recorder_msg(void *ctx, struct chan *c, enum msg_type type,
-    struct slice body, int fd)
-{
-	struct exporter *x = ctx;
-	struct unpack u;
-	uint64_t head;
-
-	(void)c;
-	if (fd >= 0) {
-		base_close(&fd);
-		return -1;
-	}
-	if (type == MSG_FEED_ROW)
-		return take_row(x, body, false);
-	if (type != MSG_FEED_HEAD)
-		return -1;
-	unpack_init(&u, body);
-	head = unpack_u64(&u);
-	if (!unpack_done(&u))
-		return -1;
-	if (head > x->head)
-		x->head = head;
-	schedule(x);
-	return 0;
+		rewind_all(x, head);
+	x->cursor_other = false;
 }
 
 /* A new recorder may have another ledger: look at the cursor's row first. */
@@ -488,13 +309,9 @@ static void
 on_recorder(void *ctx)
 {
 	struct exporter *x = ctx;
-	struct buf *b = chan_begin(emit_chan(x->emit), MSG_FEED_SUBSCRIBE);
 
-	ASSERT(b != NULL);
-	pack_u64(b, x->next);
-	chan_end(emit_chan(x->emit));
-	x->verified = x->cursor.seq == 0;
-	x->head = x->next - 1;
+	if (x->cursor.seq != 0)
+		follow_peek(x->follow, x->cursor.seq);
 	tell_recorder(x);
 	schedule(x);
 }
@@ -508,11 +325,7 @@ exporter_channel(struct role_env *env, enum role peer, unsigned index, int fd)
 	if (peer == ROLE_RECORDER) {
 		emit_attach(x->emit, fd);
 	} else if (peer == ROLE_READER) {
-		drop_reader(x);
-		x->reader = chan_new(env->loop, fd, 65536, on_reader_msg,
-		    on_reader_gone, x);
-		say_hello(x, x->reader);
-		schedule(x);
+		follow_reader(x->follow, fd);
 	} else {
 		log_error("a channel from %s: not expected here",
 		    role_name(peer));
@@ -608,6 +421,9 @@ exporter_setup(struct role_env *env, struct err *err)
 	struct exporter *x = base_calloc(1, sizeof(*x));
 	struct sink_hooks hooks = { .delivered = on_delivered,
 		.ready = on_ready, .lost = on_lost, .ctx = x };
+	struct follow_hooks rows = { .row = on_row, .room = has_room,
+		.hole = on_hole, .peek_row = on_peek_row,
+		.peek_done = on_peek_done, .attached = on_recorder, .ctx = x };
 	char name[300];
 
 	env->ctx = x;
@@ -627,9 +443,6 @@ exporter_setup(struct role_env *env, struct err *err)
 	if (cursor_open(&x->cursor, role_dir(env, "export"), name, err) != 0)
 		return -1;
 	x->delivered = x->cursor.seq;
-	x->verified = x->cursor.seq == 0;
-	x->next = x->delivered + 1;
-	x->head = x->delivered;
 	x->progress_ms = clock_mono_ms();
 	/* A row is added whole; the memory is made once, moved never. */
 	buf_init(&x->window, 2 * EXPORTER_WINDOW + CHAN_BODY_MAX);
@@ -637,11 +450,13 @@ exporter_setup(struct role_env *env, struct err *err)
 		ASSERT(!"room of the window");
 	buf_init(&x->handed, HANDED_MAX);
 	x->emit = emit_new(env->loop, ROLE_EXPORTER, env->index, EMIT_MAX);
-	emit_on_other(x->emit, on_recorder_msg, on_recorder, x);
-	x->retry = loop_timer_new(env->loop, on_retry, x);
+	x->follow = follow_new(env->loop, x->emit, ROLE_EXPORTER, env->index,
+	    &rows);
+	follow_seek(x->follow, x->delivered + 1);
+	follow_subscribe(x->follow);
 	x->tick = loop_timer_new(env->loop, on_tick, x);
 	log_info("sink %s: from seq %llu on", x->conf.name,
-	    (unsigned long long)x->next);
+	    (unsigned long long)follow_next(x->follow));
 	return x->conf.type == CONF_SINK_SYSLOG ?
 	    setup_syslog(x, &hooks, err) : setup_file(x, &hooks, err);
 }

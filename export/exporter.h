@@ -2,9 +2,8 @@
  * exporter - the role that hands the ledger's events to one sink
  * (conf->sinks[index]), all of them, in the order of their seq.
  *
- *            recorder --FEED_ROW, FEED_HEAD--> [ window ] --> sink
- *            reader   --FEED_ROW (catch-up)-->     |           |
- *            cursor file <------------- delivered -------------'
+ *            rows in order (lib/wire/follow) --> [ window ] --> sink
+ *            cursor file <------------- delivered ---------------'
  *
  * Numbered invariants:
  *  1. delivered < handed <= next: rows enter the window only as `next`, and

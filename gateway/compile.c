@@ -75,19 +75,46 @@ add_optional(struct snap_writer *w, const char *name, const char *path)
 	buf_free(&b);
 }
 
+/* b_r: the section, too; buf_free() it in any case. */
 static int
 add_pack(const struct conf *c, struct snap_writer *w, const char *name,
-    int (*fn)(const char *, struct buf *, struct err *), struct err *err)
+    int (*fn)(const char *, struct buf *, struct err *), struct buf *b_r,
+    struct err *err)
 {
 	char dir[4096];
-	struct buf b;
 	int r;
 
 	snprintf(dir, sizeof(dir), "%s/%s", c->rules_dir, name);
-	buf_init(&b, 32u << 20);
-	r = fn(dir, &b, err);
+	buf_init(b_r, 32u << 20);
+	r = fn(dir, b_r, err);
 	if (r == 0)
-		snap_add(w, name, buf_slice(&b));
+		snap_add(w, name, buf_slice(b_r));
+	return r;
+}
+
+/* Connectors name rules, so the rules come first. */
+static int
+add_catalogue(const struct conf *c, struct snap_writer *w,
+    conf_warn_fn *warn, void *ctx, struct err *err)
+{
+	struct redact *rules = NULL;
+	struct buf b;
+	int r = -1;
+
+	if (add_pack(c, w, "redaction", redact_compile, &b, err) == 0 &&
+	    (rules = redact_load(buf_slice(&b), err)) != NULL)
+		r = connector_compile(c, rules, w, warn, ctx, err);
+	redact_free(rules);
+	buf_free(&b);
+	return r;
+}
+
+static int
+add_injection(const struct conf *c, struct snap_writer *w, struct err *err)
+{
+	struct buf b;
+	int r = add_pack(c, w, "injection", inspect_compile, &b, err);
+
 	buf_free(&b);
 	return r;
 }
@@ -96,10 +123,8 @@ int
 compile_gateway(const struct conf *c, struct snap_writer *w,
     conf_warn_fn *warn, void *ctx, struct err *err)
 {
-	if (connector_compile(c, w, warn, ctx, err) != 0 ||
-	    add_trust(c, w, err) != 0 ||
-	    add_pack(c, w, "redaction", redact_compile, err) != 0 ||
-	    add_pack(c, w, "injection", inspect_compile, err) != 0)
+	if (add_catalogue(c, w, warn, ctx, err) != 0 ||
+	    add_trust(c, w, err) != 0 || add_injection(c, w, err) != 0)
 		return -1;
 	add_optional(w, "resolv", "/etc/resolv.conf");
 	add_optional(w, "hosts", "/etc/hosts");

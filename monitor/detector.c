@@ -11,8 +11,7 @@
  *                 `detector-late`): half a memory must not answer
  *   LIVE          the recorder pushes; a gap is read from the reader
  *
- * Rows are taken in order of their seq, each once, from whichever of the two
- * has the next one.
+ * Rows come in order of their seq, each once (lib/wire/follow).
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,13 +20,12 @@
 #include "clock.h"
 #include "detect.h"
 #include "emit.h"
+#include "follow.h"
 #include "log.h"
 #include "pack.h"
 #include "roles.h"
 
 #define DETECTOR_REPLAY_ROWS 200000
-#define READ_ROWS 2000
-#define READ_RETRY_MS 200
 #define EMIT_BYTES (8u << 20)
 #define OUT_BYTES (4u << 20)
 #define QUESTIONS_MAX 256
@@ -54,13 +52,10 @@ struct detector {
 	struct role_env *env;
 	struct detect *detect;
 	struct emit *emit;
-	struct chan *reader;
+	struct follow *follow;
 	struct proxy *proxies[PROXIES_MAX];
 	enum phase phase;
-	uint64_t next, head, q;
-	bool asking;
-	uint64_t asked_next;		/* `next` when the reader was asked */
-	struct loop_timer *retry, *report;
+	struct loop_timer *report;
 	struct question *first, **last;
 	size_t nquestions, question_bytes;
 	uint64_t lost;			/* findings that could not be queued */
@@ -239,52 +234,6 @@ answer_waiting(struct detector *d)
 /* --- rows --------------------------------------------------------------- */
 
 static void
-ask_reader(struct detector *d, uint64_t from, uint32_t rows)
-{
-	struct buf *b = chan_begin(d->reader, MSG_READ_RANGE);
-
-	if (b == NULL)
-		return;
-	pack_u64(b, ++d->q);
-	pack_u64(b, from);
-	pack_u32(b, rows);
-	chan_end(d->reader);
-	d->asking = true;
-	d->asked_next = d->next;
-}
-
-static void
-go_on(struct detector *d)
-{
-	if (d->reader == NULL || d->asking)
-		return;
-	if (d->phase == LEARN_BEGIN)
-		ask_reader(d, 1, 1);
-	else if (d->next <= d->head || d->phase == REPLAY)
-		ask_reader(d, d->next, READ_ROWS);
-}
-
-static void
-on_retry(void *ctx)
-{
-	go_on(ctx);
-}
-
-static void
-subscribe(struct detector *d)
-{
-	struct buf *b;
-
-	if (d->phase != LIVE || emit_chan(d->emit) == NULL)
-		return;
-	b = chan_begin(emit_chan(d->emit), MSG_FEED_SUBSCRIBE);
-	if (b == NULL)
-		return;
-	pack_u64(b, d->next);
-	chan_end(emit_chan(d->emit));
-}
-
-static void
 learn_begin(struct detector *d, struct slice json)
 {
 	struct json_doc doc;
@@ -308,176 +257,67 @@ learn_begin(struct detector *d, struct slice json)
 
 /* A row that is no event is counted by detect and reported; it stays in the
  * ledger and must not stop what follows. */
-static int
-take_row(struct detector *d, struct slice body, bool from_reader)
+static bool
+on_row(void *ctx, uint64_t seq, struct uuid id, struct slice json)
 {
-	struct unpack u;
-	uint8_t id[16];
+	struct detector *d = ctx;
 
-	unpack_init(&u, body);
-	uint64_t seq = unpack_u64(&u);
-
-	unpack_bytes(&u, id, sizeof(id));
-	struct slice json = unpack_slice(&u);
-
-	if (!unpack_done(&u) || seq == 0)
-		return -1;
-	if (from_reader && d->phase == LEARN_BEGIN) {
-		learn_begin(d, json);
-		return 0;
-	}
-	if (seq > d->head)
-		d->head = seq;
-	if (seq < d->next || (seq > d->next && !from_reader))
-		return 0;	/* known, or a gap: the reader has it */
-	if (seq > d->next)
-		log_error("the ledger lacks rows %" PRIu64 " to %" PRIu64,
-		    d->next, seq - 1);
-	d->next = seq + 1;
+	(void)id;
 	if (detect_feed(d->detect, json) != 0)
 		log_debug("row %" PRIu64 " is no event", seq);
-	return 0;
+	return true;
 }
 
 static void
-go_live(struct detector *d)
+on_hole(void *ctx, uint64_t from, uint64_t to)
 {
+	(void)ctx;
+	log_error("the ledger lacks rows %" PRIu64 " to %" PRIu64, from, to);
+}
+
+static void
+on_first_row(void *ctx, uint64_t seq, struct uuid id, struct slice json)
+{
+	(void)seq;
+	(void)id;
+	learn_begin(ctx, json);
+}
+
+static void
+on_first_done(void *ctx, uint64_t head)
+{
+	struct detector *d = ctx;
+
+	d->phase = REPLAY;
+	follow_seek(d->follow, head > DETECTOR_REPLAY_ROWS ?
+	    head - DETECTOR_REPLAY_ROWS + 1 : 1);
+	detect_replay_begin(d->detect);
+}
+
+static void
+on_level(void *ctx)
+{
+	struct detector *d = ctx;
+
+	if (d->phase != REPLAY)
+		return;
 	d->phase = LIVE;
 	detect_replay_end(d->detect, clock_wall_ms());
-	log_info("replayed up to row %" PRIu64, d->next - 1);
+	log_info("replayed up to row %" PRIu64, follow_next(d->follow) - 1);
 	answer_waiting(d);
-	subscribe(d);
+	follow_subscribe(d->follow);
 }
 
-static int
-on_read_done(struct detector *d, struct slice body)
-{
-	struct unpack u;
-	bool still;
-
-	unpack_init(&u, body);
-	uint64_t q = unpack_u64(&u);
-
-	unpack_u64(&u);			/* where it stopped: `next` knows */
-	uint64_t head = unpack_u64(&u);
-
-	if (!unpack_done(&u) || !d->asking || q != d->q)
-		return -1;
-	d->asking = false;
-	if (head > d->head)
-		d->head = head;
-	if (d->phase == LEARN_BEGIN) {
-		d->phase = REPLAY;
-		d->next = d->head > DETECTOR_REPLAY_ROWS ?
-		    d->head - DETECTOR_REPLAY_ROWS + 1 : 1;
-		detect_replay_begin(d->detect);
-		go_on(d);
-		return 0;
-	}
-	if (d->phase == REPLAY && d->next > d->head) {
-		go_live(d);
-		return 0;
-	}
-	/* One that has nothing for us yet is not asked in a circle. */
-	still = d->next == d->asked_next;
-	if (still && d->next <= d->head)
-		loop_timer_set(d->retry, READ_RETRY_MS);
-	else
-		go_on(d);
-	return 0;
-}
-
-static int
-on_reader_msg(void *ctx, struct chan *c, enum msg_type type,
-    struct slice body, int fd)
+/* Whatever we remember did not happen here. */
+static void
+on_shrunk(void *ctx, uint64_t head)
 {
 	struct detector *d = ctx;
 
-	(void)c;
-	if (fd >= 0) {
-		base_close(&fd);
-		return -1;
-	}
-	switch (type) {
-	case MSG_HELLO:
-		return 0;
-	case MSG_FEED_ROW:
-		return take_row(d, body, true);
-	case MSG_READ_DONE:
-		return on_read_done(d, body);
-	default:
-		return -1;
-	}
-}
-
-static void
-drop_reader(struct detector *d)
-{
-	chan_free(d->reader);
-	d->reader = NULL;
-	d->asking = false;
-}
-
-static void
-on_reader_gone(void *ctx, struct chan *c)
-{
-	(void)c;
-	log_warn("the reader is gone: gaps wait for the next one");
-	drop_reader(ctx);
-}
-
-/* --- the recorder ------------------------------------------------------- */
-
-static int
-on_head(struct detector *d, struct slice body)
-{
-	struct unpack u;
-
-	unpack_init(&u, body);
-	uint64_t head = unpack_u64(&u);
-
-	if (!unpack_done(&u))
-		return -1;
-	if (d->phase == LIVE && head + 1 < d->next) {
-		/* Whatever we remember did not happen here. */
-		log_error("the ledger ends at %" PRIu64 ", before row %" PRIu64
-		    " that was seen: it is another one. Starting again", head,
-		    d->next - 1);
-		loop_stop(d->env->loop);
-		return 0;
-	}
-	if (head > d->head)
-		d->head = head;
-	go_on(d);
-	return 0;
-}
-
-static int
-on_recorder_msg(void *ctx, struct chan *c, enum msg_type type,
-    struct slice body, int fd)
-{
-	struct detector *d = ctx;
-	int r;
-
-	(void)c;
-	if (fd >= 0) {
-		base_close(&fd);
-		return -1;
-	}
-	if (type == MSG_FEED_HEAD)
-		return on_head(d, body);
-	if (type != MSG_FEED_ROW)
-		return -1;
-	r = take_row(d, body, false);
-	if (r == 0)
-		go_on(d);
-	return r;
-}
-
-static void
-on_recorder(void *ctx)
-{
-	subscribe(ctx);
+	log_error("the ledger ends at %" PRIu64 ", before row %" PRIu64
+	    " that was seen: it is another one. Starting again", head,
+	    follow_next(d->follow) - 1);
+	loop_stop(d->env->loop);
 }
 
 /* --- the role ----------------------------------------------------------- */
@@ -518,11 +358,7 @@ detector_channel(struct role_env *env, enum role peer, unsigned index, int fd)
 	if (peer == ROLE_RECORDER) {
 		emit_attach(d->emit, fd);
 	} else if (peer == ROLE_READER) {
-		drop_reader(d);
-		d->reader = chan_new(env->loop, fd, 65536, on_reader_msg,
-		    on_reader_gone, d);
-		say_hello(d, d->reader);
-		go_on(d);
+		follow_reader(d->follow, fd);
 	} else if (peer == ROLE_PROXY && index < PROXIES_MAX) {
 		proxy_new(d, index, fd);
 	} else {
@@ -602,15 +438,18 @@ static int
 detector_setup(struct role_env *env, struct err *err)
 {
 	struct detector *d = base_calloc(1, sizeof(*d));
+	struct follow_hooks rows = { .row = on_row, .hole = on_hole,
+		.peek_row = on_first_row, .peek_done = on_first_done,
+		.level = on_level, .shrunk = on_shrunk, .ctx = d };
 
 	env->ctx = d;
 	d->env = env;
 	d->last = &d->first;
-	d->next = 1;
 	d->detect = detect_new(on_finding, d);
 	d->emit = emit_new(env->loop, ROLE_DETECTOR, env->index, EMIT_BYTES);
-	emit_on_other(d->emit, on_recorder_msg, on_recorder, d);
-	d->retry = loop_timer_new(env->loop, on_retry, d);
+	d->follow = follow_new(env->loop, d->emit, ROLE_DETECTOR, env->index,
+	    &rows);
+	follow_peek(d->follow, 1);
 	d->report = loop_timer_new(env->loop, on_report, d);
 	return take_snapshot(d, 0, err);
 }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "clock.h"
 #include "list.h"
 #include "pack.h"
 
@@ -18,6 +19,9 @@ struct row {
 };
 
 struct feed {
+	struct loop_timer *hold;	/* armed while committed rows wait */
+	uint64_t sent_ms;		/* when rows were sent last */
+	size_t waiting;			/* bytes that wait */
 	struct list consumers;
 	struct row *kept[KEEP_ROWS];	/* by seq modulo */
 	uint64_t first, next;		/* seqs kept: first <= s < next */
@@ -32,15 +36,19 @@ struct feed_consumer {
 	struct feed *feed;
 	struct chan *chan;
 	bool subscribed, behind;
+	uint64_t next;			/* to be sent, unless behind */
 	uint64_t done;
 };
 
+static void on_hold(void *ctx);
+
 struct feed *
-feed_new(void)
+feed_new(struct loop *l)
 {
 	struct feed *f = base_calloc(1, sizeof(*f));
 
 	list_init(&f->consumers);
+	f->hold = loop_timer_new(l, on_hold, f);
 	return f;
 }
 
@@ -72,6 +80,7 @@ feed_free(struct feed *f)
 	feed_drop(f);
 	while (f->first < f->next)
 		forget_first(f);
+	loop_timer_del(f->hold);
 	free(f);
 }
 
@@ -112,48 +121,98 @@ send_head(struct feed_consumer *c)
 	return chan_end(c->chan);
 }
 
+/* The head instead of rows: what is missing then comes from the reader. */
+static void
+fall_behind(struct feed_consumer *c)
+{
+	c->behind = send_head(c) != 0;
+	c->next = c->feed->head + 1;
+}
+
 static void
 on_drain(void *ctx)
 {
 	struct feed_consumer *c = ctx;
 
 	if (c->behind)
-		c->behind = send_head(c) != 0;
+		fall_behind(c);
+}
+
+/* All kept rows it has not had. */
+static void
+send_rows(struct feed_consumer *c)
+{
+	struct feed *f = c->feed;
+
+	while (c->next < f->next && !c->behind) {
+		c->behind = send_row(c, f->kept[c->next % KEEP_ROWS]) != 0;
+		c->next++;
+	}
+}
+
+void
+feed_flush(struct feed *f)
+{
+	list_each(it, &f->consumers) {
+		struct feed_consumer *c = list_entry(it, struct feed_consumer,
+		    link);
+
+		if (c->subscribed)
+			send_rows(c);
+	}
+	f->waiting = 0;
+	f->sent_ms = clock_mono_ms();
+	loop_timer_stop(f->hold);
 }
 
 static void
+on_hold(void *ctx)
+{
+	feed_flush(ctx);
+}
+
+static bool
+is_full(const struct feed *f, size_t more)
+{
+	return f->next - f->first == KEEP_ROWS ||
+	    (f->first < f->next && f->bytes + more > KEEP_BYTES);
+}
+
+/* Nothing is forgotten that is not sent. */
+static void
 keep(struct feed *f, struct row *r)
 {
+	if (f->waiting > 0 && is_full(f, r->len))
+		feed_flush(f);
 	if (r->seq != f->next) {	/* the first of all */
+		ASSERT(f->waiting == 0);
 		while (f->first < f->next)
 			forget_first(f);
 		f->first = f->next = r->seq;
 	}
-	while (f->next - f->first == KEEP_ROWS ||
-	    (f->first < f->next && f->bytes + r->len > KEEP_BYTES))
+	while (is_full(f, r->len))
 		forget_first(f);
 	f->kept[r->seq % KEEP_ROWS] = r;
 	f->bytes += r->len;
 	f->next = r->seq + 1;
+	f->head = r->seq;
+	f->waiting += r->len + 1;	/* a row of no bytes waits, too */
 }
 
 void
 feed_push(struct feed *f)
 {
-	for (size_t i = 0; i < f->nstaged; i++) {
-		struct row *r = f->staged[i];
+	uint64_t quiet_ms = clock_mono_ms() - f->sent_ms;
 
-		f->head = r->seq;
-		list_each(it, &f->consumers) {
-			struct feed_consumer *c = list_entry(it,
-			    struct feed_consumer, link);
-
-			if (c->subscribed && !c->behind)
-				c->behind = send_row(c, r) != 0;
-		}
-		keep(f, r);
-	}
+	for (size_t i = 0; i < f->nstaged; i++)
+		keep(f, f->staged[i]);
 	f->nstaged = 0;
+	if (f->waiting == 0)
+		return;
+	if (quiet_ms >= FEED_HOLD_MS || f->waiting >= FEED_HOLD_BYTES)
+		feed_flush(f);
+	else
+		loop_timer_set(f->hold, FEED_HOLD_MS - quiet_ms);
 }
 
 struct feed_consumer *
@@ -185,14 +244,13 @@ feed_subscribe(struct feed_consumer *c, uint64_t next, uint64_t head)
 	f->head = head;
 	c->subscribed = true;
 	c->behind = false;
+	c->next = next;
 	if (next == head + 1)
 		return;
-	if (next > head || next < f->first || f->first == f->next) {
-		c->behind = send_head(c) != 0;
-		return;
-	}
-	for (uint64_t s = next; s < f->next && !c->behind; s++)
-		c->behind = send_row(c, f->kept[s % KEEP_ROWS]) != 0;
+	if (next > head || next < f->first || f->first == f->next)
+		fall_behind(c);
+	else
+		send_rows(c);
 }
 
 void

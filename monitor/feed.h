@@ -5,6 +5,10 @@
  * consumer whose queue is full is skipped; when it has drained it is told the
  * head (FEED_HEAD) and reads what it missed from the reader role. The last
  * rows are kept, so that a consumer that is nearly level needs no reader.
+ *
+ * Nobody waits for a row of the feed: after FEED_HOLD_MS without one it goes
+ * out at once, otherwise rows wait to go out together, FEED_HOLD_MS after the
+ * last ones at the latest.
  */
 #ifndef FEED_H
 #define FEED_H
@@ -17,15 +21,20 @@ struct feed;
 struct feed_consumer;
 
 #define FEED_QUEUE_MAX (16u << 20)	/* out_max of a consumer's channel */
+#define FEED_HOLD_MS 5
+#define FEED_HOLD_BYTES (64u << 10)	/* so many never wait */
 
-struct feed *feed_new(void) MUST_USE;
+/* l is borrowed until feed_free(). */
+struct feed *feed_new(struct loop *l) MUST_USE;
 void feed_free(struct feed *f);
 
 /* body is copied. */
 void feed_stage(struct feed *f, uint64_t seq, struct uuid id,
     struct slice body);
-/* What is staged is committed: goes out. */
+/* What is staged is committed: goes out, now or together with what follows. */
 void feed_push(struct feed *f);
+/* What was pushed goes out now. */
+void feed_flush(struct feed *f);
 /* What is staged will never be. */
 void feed_drop(struct feed *f);
 

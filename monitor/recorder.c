@@ -792,7 +792,7 @@ recorder_setup(struct role_env *env, struct err *err)
 	json_init(&r->doc);
 	buf_init(&r->body, ENTRY_BODY_MAX);
 	buf_init(&r->sign_text, CHECKPOINT_NOTE_MAX);
-	r->feed = feed_new();
+	r->feed = feed_new(env->loop);
 	if (find_dir(env, r, err) != 0 || load_keys(r, err) != 0)
 		return -1;
 	r->ledger = ledger_open(r->dir, r->keys.n > 0 ? &r->keys : NULL, err);
@@ -834,12 +834,14 @@ recorder_stop(struct role_env *env)
 	struct recorder *r = env->ctx;
 
 	commit_group(r);
+	feed_flush(r->feed);
 	list_each_safe(it, tmp, &r->peers) {
 		struct peer *p = list_entry(it, struct peer, link);
 
 		chan_flush(p->chan);
 	}
 	commit_group(r);	/* outcomes of peers that were gone */
+	feed_flush(r->feed);
 	ledger_close(r->ledger);
 	r->ledger = NULL;
 }

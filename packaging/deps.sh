@@ -7,7 +7,7 @@ build="gcc:compiler make:build pkg-config:build libssl-dev:TLS,certificates
 libsqlite3-dev:ledger,state
 libsodium-dev:vault,signatures libyaml-dev:configuration,rules
 libhyperscan-dev:patterns libhyperscan5:patterns libpcre2-dev:patterns
-libc-ares-dev:DNS libseccomp-dev:sandbox
+libc-ares-dev:DNS libseccomp-dev:sandbox zlib1g-dev:gzip,deflate
 ca-certificates:trust python3:demo,tests curl:demo,tests tzdata:business-hours
 openssl:demo,tests"
 check="$build libcmocka-dev:unit-tests libasan8:sanitizers libubsan1:sanitizers

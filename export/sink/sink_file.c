@@ -24,6 +24,7 @@ struct sink_file {
 	char *name;
 	dev_t dev;
 	ino_t ino;
+	off_t size, uncached;	/* behind our last byte; not cached below */
 	struct jsonl fmt;
 	struct buf out;
 	bool torn;	/* the file ends within a line that `out` goes on with */
@@ -140,6 +141,7 @@ open_file(struct sink_file *f)
 		return false;
 	}
 	f->fd = fd;
+	f->size = f->uncached = lseek(fd, 0, SEEK_END);
 	f->reopen = false;
 	f->s.stats.connects++;
 	return true;
@@ -184,6 +186,20 @@ fail(struct sink_file *f, const char *what, const char *why)
 	loop_timer_set(f->timer, wait);
 }
 
+/* A log that only grows shall not push the ledger out of the page cache, nor
+ * take new memory all the time. */
+static void
+uncache(struct sink_file *f)
+{
+	off_t to = f->size - SINK_FILE_CACHED;
+
+	if (to - f->uncached < SINK_FILE_CACHED / 8)
+		return;
+	posix_fadvise(f->fd, f->uncached, to - f->uncached,
+	    POSIX_FADV_DONTNEED);
+	f->uncached = to;
+}
+
 static bool
 sync_file(struct sink_file *f)
 {
@@ -195,6 +211,7 @@ sync_file(struct sink_file *f)
 		return false;
 	}
 	f->last_sync_ms = clock_mono_ms();
+	uncache(f);
 	f->synced = f->written;
 	if (f->taken == f->written) {
 		f->s.stats.delivered += f->taken_n;
@@ -244,6 +261,7 @@ write_out(struct sink_file *f)
 		}
 		f->torn = buf_data(&f->out)[n - 1] != '\n';
 		buf_consume(&f->out, (size_t)n);
+		f->size += n;
 		f->s.stats.bytes += (size_t)n;
 	}
 	f->written = f->taken;

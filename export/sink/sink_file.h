@@ -11,6 +11,8 @@
  *   A write that stops in the middle goes on at that byte.
  * - Rotated or removed (another inode has the name): the old file is made
  *   durable, the new one begun; at the next batch or on sink_reopen().
+ * - What is on disk leaves the page cache but for the last SINK_FILE_CACHED
+ *   bytes: for who follows the file.
  * - Any error (ENOSPC, EDQUOT, EFBIG, EIO, ...) is retried with back-off. An
  *   fdatasync that fails may have lost pages for good: everything since the
  *   last successful one is written again.
@@ -22,6 +24,7 @@
 #include "sink.h"
 
 #define SINK_FILE_SYNC_MS 200u
+#define SINK_FILE_CACHED (8 << 20)
 #define SINK_FILE_BATCH (1u << 20)	/* bytes buffered, but for one event */
 
 /* dirfd is borrowed until sink_close(); name has no slash. Tries to open the

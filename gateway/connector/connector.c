@@ -33,6 +33,19 @@ unpack_addr(struct unpack *u, struct addr_cidr *c)
 	free(s);
 }
 
+static struct redact_off *
+unpack_off(struct unpack *u)
+{
+	struct redact_off *off;
+
+	if (unpack_u8(u) == 0)
+		return NULL;
+	off = base_calloc(1, sizeof(*off));
+	for (size_t i = 0; i < ARRAY_LEN(off->bits); i++)
+		off->bits[i] = unpack_u64(u);
+	return off;
+}
+
 static void
 unpack_connector(struct unpack *u, struct connector *c)
 {
@@ -58,6 +71,8 @@ unpack_connector(struct unpack *u, struct connector *c)
 	c->approved = unpack_u8(u) != 0;
 	c->media_stream = unpack_u8(u) != 0;
 	c->log_result = unpack_i64(u);
+	c->off_arguments = unpack_off(u);
+	c->off_results = unpack_off(u);
 	n = unpack_count(u, 6);
 	c->hosts = base_calloc(n + 1, sizeof(*c->hosts));
 	for (; c->nhosts < n; c->nhosts++) {
@@ -139,6 +154,8 @@ connector_clear(struct connector *c)
 		free(c->operations[i].method);
 		free(c->operations[i].path);
 	}
+	free(c->off_arguments);
+	free(c->off_results);
 	free(c->hosts);
 	free(c->pins);
 	free(c->agents);

@@ -17,6 +17,9 @@
  *   credential: { name: gh, type: bearer }   # or type: header, header: X-Api-Key, template: "{}"
  *   media: stream                 # bodies that cannot be inspected; or deny
  *   log_result: 65536             # bytes of a result kept in the ledger
+ *   redaction:                    # rules that do not act here, by direction
+ *     arguments: { off: [email, phone] }
+ *     results: { off: [personal] }     # all of this kind
  *   matrix: { supervised: { moderate: allow } }
  *   tools: { echo: { class: read-only, approval: auto, enabled: true } }
  *   operations:                   # rest
@@ -32,6 +35,7 @@
 #include "conf.h"
 #include "http1.h"
 #include "policy.h"
+#include "redact.h"
 #include "snap.h"
 
 enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
@@ -68,6 +72,8 @@ struct connector {
 	char *credential;		/* name, "" when none */
 	char *cred_type, *cred_header, *cred_template;
 	int64_t log_result;
+	/* NULL: every rule acts on what goes out, on what comes back. */
+	struct redact_off *off_arguments, *off_results;
 	enum conf_effect matrix[CONF_TRUSTS][CONF_CLASSES];
 	struct connector_tool *tools;
 	size_t ntools;
@@ -81,14 +87,17 @@ struct connector_set {
 };
 
 /* The compiler: reads conf->connectors_dir, adds the sections "connectors",
- * "connector-names", "catalog-hosts" and "credentials". */
-int connector_compile(const struct conf *c, struct snap_writer *w,
-    conf_warn_fn *warn, void *ctx, struct err *err) MUST_USE;
+ * "connector-names", "catalog-hosts" and "credentials". rules: those of the
+ * same snapshot; NULL: there are none to switch off. */
+int connector_compile(const struct conf *c, const struct redact *rules,
+    struct snap_writer *w, conf_warn_fn *warn, void *ctx, struct err *err)
+    MUST_USE;
 
 /* The same of one file's text, looking at no other file: `ca:` is not read.
  * `file` names the place of errors. */
-int connector_parse(const struct conf *c, const char *file, struct slice text,
-    struct snap_writer *w, struct err *err) MUST_USE;
+int connector_parse(const struct conf *c, const struct redact *rules,
+    const char *file, struct slice text, struct snap_writer *w,
+    struct err *err) MUST_USE;
 
 struct connector_set *connector_load(const struct snap *s) MUST_USE;
 void connector_set_free(struct connector_set *s);

@@ -21,7 +21,8 @@ static const char *const cred_types[] = { "bearer", "header" };
 static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
-	"credential", "media", "log_result", "matrix", "tools", "operations" };
+	"credential", "media", "log_result", "redaction", "matrix", "tools",
+	"operations" };
 
 static bool
 name_ok(const char *s)
@@ -258,6 +259,54 @@ read_matrix(const struct yaml_doc *d, const struct yaml_node *root,
 }
 
 static int
+read_off(const struct yaml_doc *d, const struct yaml_node *redaction,
+    const char *direction, const struct redact *rules,
+    struct redact_off **off_r, struct err *err)
+{
+	static const char *const names[] = { "off" };
+	const struct yaml_node *m = yaml_get(redaction, direction), *list;
+	size_t n;
+
+	if (m == NULL)
+		return 0;
+	if (yaml_check_keys(d, m, names, ARRAY_LEN(names), err) != 0 ||
+	    each_scalar(d, m, "off", err, &n) != 0)
+		return -1;
+	list = yaml_get(m, "off");
+	if (n > 0)
+		*off_r = base_calloc(1, sizeof(**off_r));
+	for (size_t i = 0; i < n; i++) {
+		const struct yaml_node *at = list->items[i];
+		struct err why = { 0 };
+
+		if (rules == NULL)
+			err_set(&why, "there are no redaction rules");
+		else if (redact_off_add(rules, slice_make(at->text, at->len),
+		    *off_r, &why) == 0)
+			continue;
+		yaml_err(d, at, err, "redaction.%s.off: %s", direction,
+		    why.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+read_redaction(const struct yaml_doc *d, const struct yaml_node *root,
+    const struct redact *rules, struct connector *c, struct err *err)
+{
+	static const char *const names[] = { "arguments", "results" };
+	const struct yaml_node *m = yaml_get(root, "redaction");
+
+	if (m == NULL)
+		return 0;
+	if (yaml_check_keys(d, m, names, ARRAY_LEN(names), err) != 0 ||
+	    read_off(d, m, "arguments", rules, &c->off_arguments, err) != 0)
+		return -1;
+	return read_off(d, m, "results", rules, &c->off_results, err);
+}
+
+static int
 read_tool(const struct yaml_doc *d, const struct yaml_node *n,
     struct connector_tool *t, struct err *err)
 {
@@ -457,8 +506,8 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 }
 
 static int
-read_connector(const struct conf *conf, const struct yaml_doc *d,
-    struct connector *c, struct err *err)
+read_connector(const struct conf *conf, const struct redact *rules,
+    const struct yaml_doc *d, struct connector *c, struct err *err)
 {
 	const struct yaml_node *root = d->roots[0];
 	char **optional[] = { &c->ca_pem, &c->credential, &c->cred_type,
@@ -473,6 +522,7 @@ read_connector(const struct conf *conf, const struct yaml_doc *d,
 	    read_url(d, root, c, err) != 0 ||
 	    read_lists(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
+	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
 	    read_tools(d, root, c, err) != 0 ||
 	    read_operations(d, root, c, err) != 0)
@@ -515,6 +565,14 @@ pack_cidr(struct buf *b, const struct addr_cidr *c)
 }
 
 static void
+pack_off(struct buf *b, const struct redact_off *off)
+{
+	pack_u8(b, off != NULL);
+	for (size_t i = 0; off != NULL && i < ARRAY_LEN(off->bits); i++)
+		pack_u64(b, off->bits[i]);
+}
+
+static void
 pack_connector(struct buf *b, const struct connector *c)
 {
 	const char *texts[] = { c->name, c->path, c->owner, c->purpose,
@@ -530,6 +588,8 @@ pack_connector(struct buf *b, const struct connector *c)
 	pack_u8(b, c->approved);
 	pack_u8(b, c->media_stream);
 	pack_i64(b, c->log_result);
+	pack_off(b, c->off_arguments);
+	pack_off(b, c->off_results);
 	pack_u32(b, (uint32_t)c->nhosts);
 	for (size_t i = 0; i < c->nhosts; i++) {
 		pack_str(b, c->hosts[i].host);
@@ -556,7 +616,8 @@ pack_connector(struct buf *b, const struct connector *c)
 }
 
 static int
-load_dir(const struct conf *conf, struct connector_set *set, struct err *err)
+load_dir(const struct conf *conf, const struct redact *rules,
+    struct connector_set *set, struct err *err)
 {
 	struct dirent **names = NULL;
 	int n = scandir(conf->connectors_dir, &names, NULL, alphasort), r = -1;
@@ -581,7 +642,7 @@ load_dir(const struct conf *conf, struct connector_set *set, struct err *err)
 		d = yaml_load(path, false, err);
 		if (d == NULL)
 			goto out;
-		bad = read_connector(conf, d, &set->v[set->n++], err);
+		bad = read_connector(conf, rules, d, &set->v[set->n++], err);
 		if (bad == 0)
 			bad = read_ca(d, &set->v[set->n - 1], err);
 		if (bad == 0 && connector_named(set, slice_str(
@@ -658,8 +719,9 @@ out:
 }
 
 int
-connector_parse(const struct conf *c, const char *file, struct slice text,
-    struct snap_writer *w, struct err *err)
+connector_parse(const struct conf *c, const struct redact *rules,
+    const char *file, struct slice text, struct snap_writer *w,
+    struct err *err)
 {
 	struct connector_set *set = base_calloc(1, sizeof(*set));
 	struct yaml_doc *d = yaml_parse(file, text, false, err);
@@ -668,7 +730,7 @@ connector_parse(const struct conf *c, const char *file, struct slice text,
 	set->v = base_calloc(1, sizeof(*set->v));
 	set->n = 1;
 	if (d != NULL)
-		r = read_connector(c, d, &set->v[0], err);
+		r = read_connector(c, rules, d, &set->v[0], err);
 	if (r == 0)
 		r = add_sections(set, w, err);
 	yaml_free(d);
@@ -676,22 +738,48 @@ connector_parse(const struct conf *c, const char *file, struct slice text,
 	return r;
 }
 
+static void
+warn_secrets(const struct connector *c, const char *direction,
+    const struct redact *rules, const struct redact_off *off,
+    conf_warn_fn *warn, void *ctx)
+{
+	char text[512];
+	struct buf b;
+
+	if (off == NULL)
+		return;
+	buf_init(&b, 65536);
+	redact_off_secrets(rules, off, &b);
+	snprintf(text, sizeof(text), "connector %s: secrets may pass in its "
+	    "%s, these rules are off: %.*s", c->name, direction,
+	    SLICE_FMT(buf_slice(&b)));
+	if (b.len > 0)
+		warn(ctx, text);
+	buf_free(&b);
+}
+
 int
-connector_compile(const struct conf *c, struct snap_writer *w,
-    conf_warn_fn *warn, void *ctx, struct err *err)
+connector_compile(const struct conf *c, const struct redact *rules,
+    struct snap_writer *w, conf_warn_fn *warn, void *ctx, struct err *err)
 {
 	struct connector_set *set = base_calloc(1, sizeof(*set));
-	int r = load_dir(c, set, err);
+	int r = load_dir(c, rules, set, err);
 	char text[256];
 
 	if (r == 0) {
 		if (set->n == 0)
 			warn(ctx, "no connectors: every host is refused");
 		for (size_t i = 0; i < set->n; i++) {
-			if (set->v[i].approved)
+			const struct connector *v = &set->v[i];
+
+			warn_secrets(v, "arguments", rules, v->off_arguments,
+			    warn, ctx);
+			warn_secrets(v, "results", rules, v->off_results,
+			    warn, ctx);
+			if (v->approved)
 				continue;
 			snprintf(text, sizeof(text), "connector %s is not "
-			    "approved and will not serve", set->v[i].name);
+			    "approved and will not serve", v->name);
 			warn(ctx, text);
 		}
 		r = add_sections(set, w, err);

@@ -167,6 +167,7 @@ choose_body(struct exchange *ex)
 {
 	const struct http1_head *h = ex->req;
 	struct media m;
+	enum media_coding coding;
 	bool none = h->framing == HTTP1_BODY_NONE ||
 	    (h->framing == HTTP1_BODY_LENGTH && h->length == 0);
 
@@ -175,12 +176,18 @@ choose_body(struct exchange *ex)
 	ex->gated = true;
 	if (none)
 		return STEP_DONE;
-	if (media_coding_of(http1_field_known(h, HTTP1_F_CONTENT_ENCODING)) !=
-	    MEDIA_CODING_IDENTITY || !media_inspectable(&m) ||
-	    m.kind == MEDIA_SSE) {
+	coding = media_coding_of(http1_field_known(h,
+	    HTTP1_F_CONTENT_ENCODING));
+	if (coding == MEDIA_CODING_SEVERAL)
+		return exchange_refuse(ex, REASON_AMBIGUOUS,
+		    "Content-Encoding names more than one coding.");
+	ex->body_coded = coding_known(coding);
+	if ((coding != MEDIA_CODING_IDENTITY && !ex->body_coded) ||
+	    !media_inspectable(&m) || m.kind == MEDIA_SSE) {
 		if (ex->con->kind == CONNECTOR_MCP)
-			return exchange_refuse(ex, REASON_MEDIA,
-			    "MCP messages are application/json, not encoded.");
+			return exchange_refuse(ex, REASON_MEDIA, "MCP messages "
+			    "are application/json; of codings gzip and "
+			    "deflate are read.");
 		if (!ex->con->media_stream && !exchange_exception(ex,
 		    REASON_MEDIA, media_kind_name(m.kind)))
 			return exchange_refuse(ex, REASON_MEDIA, "(%s) The "
@@ -246,7 +253,7 @@ read_body(struct exchange *ex)
 		ex->waiting_body = false;
 		if (ex->timer != NULL)
 			loop_timer_stop(ex->timer);
-		return STEP_DONE;
+		return ex->body_coded ? content_decode_request(ex) : STEP_DONE;
 	}
 	if (!ex->waiting_body) {
 		ex->waiting_body = true;
@@ -884,6 +891,9 @@ write_head(struct exchange *ex, struct slice session_id)
 			continue;
 		if (ex->cred_name.n > 0 && slice_eq_nocase(f->name,
 		    ex->cred_name))
+			continue;
+		if (f->known == HTTP1_F_CONTENT_ENCODING && ex->gated &&
+		    ex->body_coded)
 			continue;
 		r |= http1_write_field(o, f->name, f->value);
 	}

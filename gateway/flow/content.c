@@ -29,6 +29,51 @@ add_report(struct redact_report *to, const struct redact_report *from)
 	to->total += from->total;
 }
 
+/* --- content codings ------------------------------------------------------- */
+
+enum reason
+content_coding_reason(enum coding_error e)
+{
+	switch (e) {
+	case CODING_E_LARGE:
+		return REASON_BODY_TOO_LARGE;
+	case CODING_E_BOMB:
+		return REASON_BOMB;
+	default:
+		return REASON_UNPARSEABLE;
+	}
+}
+
+enum step_result
+content_decode_request(struct exchange *ex)
+{
+	struct coding_limits lim = coding_limits_default;
+	struct slice in = buf_slice(&ex->body), data;
+	struct coding *c;
+	struct buf plain;
+	enum coding_error e;
+
+	lim.bytes = (uint64_t)ex->view->conf->limits.body;
+	c = coding_new(media_coding_of(http1_field_known(ex->req,
+	    HTTP1_F_CONTENT_ENCODING)), &lim);
+	buf_init(&plain, ex->body.max);
+	while (coding_next(c, &in, &data) == CODING_DATA)
+		ASSERT(buf_add_slice(&plain, data) == 0);
+	if (coding_end(c)) {
+		buf_wipe_free(&ex->body);
+		ex->body = plain;
+		coding_free(c);
+		return STEP_DONE;
+	}
+	e = coding_error(c);
+	buf_wipe_free(&plain);
+	coding_free(c);
+	return exchange_refuse(ex, content_coding_reason(e), "(%s; at most "
+	    "%lld bytes)", coding_error_text(e), (long long)lim.bytes);
+}
+
+/* --- requests --------------------------------------------------------------- */
+
 static enum step_result
 limit(struct exchange *ex, enum redact_result r)
 {
@@ -74,7 +119,7 @@ static enum step_result
 redact_rest(struct exchange *ex)
 {
 	struct redact_options opt = { .shape = SHAPE_FREE,
-		.refuse_numbers = true };
+		.refuse_numbers = true, .off = ex->con->off_arguments };
 	struct redact_report rep = { 0 };
 	struct json_doc d;
 	struct buf b;
@@ -122,7 +167,7 @@ enum step_result
 content_redact_request(struct exchange *ex)
 {
 	struct redact_options opt = { .shape = SHAPE_MESSAGE,
-		.refuse_numbers = true };
+		.refuse_numbers = true, .off = ex->con->off_arguments };
 	enum redact_result r;
 
 	buf_reset(&ex->new_body);
@@ -249,7 +294,8 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
     struct slice *out_r)
 {
 	struct redact_options opt = { .shape = ex->con->kind ==
-	    CONNECTOR_MCP ? SHAPE_MESSAGE : SHAPE_FREE };
+	    CONNECTOR_MCP ? SHAPE_MESSAGE : SHAPE_FREE,
+	    .off = ex->con->off_results };
 	struct redact_report rep = { 0 };
 	struct inspect_report flags = { 0 };
 	struct json_doc d;
@@ -304,7 +350,8 @@ content_text(struct exchange *ex, struct slice text, struct buf *scratch,
 {
 	struct redact_report rep = { 0 };
 	struct inspect_report flags = { 0 };
-	struct redact_options opt = { .literals = ex->literals };
+	struct redact_options opt = { .literals = ex->literals,
+		.off = ex->con->off_results };
 	enum redact_result r = text.n == 0 ? REDACT_CLEAN :
 	    redact_text(ex->view->redact, text, &opt, scratch, &rep);
 

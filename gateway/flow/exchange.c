@@ -51,6 +51,7 @@ exchange_new(struct conn *c, size_t used)
 	buf_init(&ex->rbody, (size_t)cl->body * 4);
 	buf_init(&ex->uout, FLOW_OUT_MAX);
 	buf_init(&ex->uin, FLOW_IN_MAX);
+	buf_init(&ex->encoded, FLOW_IN_MAX);
 	buf_init(&ex->result, 1u << 20);
 	buf_init(&ex->held_out, (size_t)cl->body * 16 + 65536);
 	buf_init(&ex->sse_rest, FLOW_IN_MAX);
@@ -81,6 +82,8 @@ exchange_free(struct exchange *ex)
 	buf_wipe_free(&ex->rbody);
 	buf_wipe_free(&ex->uout);
 	buf_wipe_free(&ex->uin);
+	buf_wipe_free(&ex->encoded);
+	coding_free(ex->decoder);
 	buf_wipe_free(&ex->result);
 	buf_wipe_free(&ex->held_out);
 	buf_wipe_free(&ex->sse_rest);
@@ -185,6 +188,7 @@ http_status(const struct exchange *ex)
 	case REASON_SESSION_BINDING:
 		return 404;
 	case REASON_BODY_TOO_LARGE:
+	case REASON_BOMB:
 		return ex->resp == NULL ? 413 : 502;
 	case REASON_MEDIA:
 		return ex->resp == NULL ? 415 : 502;

@@ -7,6 +7,7 @@
 #include "action.h"
 #include "arena.h"
 #include "chan.h"
+#include "coding.h"
 #include "connector.h"
 #include "event.h"
 #include "flow.h"
@@ -250,6 +251,7 @@ struct exchange {
 	struct session *session;
 	bool gated;			/* the body is read whole */
 	enum media_kind media;
+	bool body_coded;		/* the body came encoded, went decoded */
 	struct buf body;
 	struct json_doc doc;
 
@@ -295,6 +297,9 @@ struct exchange {
 	struct http1_body resp_body;
 	unsigned status;
 	enum media_kind resp_media;
+	struct coding *decoder;		/* of an encoded body that is gated */
+	struct buf encoded;		/* what it was given and did not take */
+	bool decoded;			/* the agent gets it as identity */
 	bool chunked_out, head_out, context_wait, delivered;
 	struct buf rbody;
 	struct sse *sse;
@@ -381,6 +386,10 @@ void relay_send_message(struct exchange *ex, struct slice json);
 
 /* ---- content: redaction and inspection -------------------------------------- */
 
+/* Takes the content coding off a body that was read whole. */
+enum step_result content_decode_request(struct exchange *ex);
+/* Why a coded body cannot be read, and the sentence's detail. */
+enum reason content_coding_reason(enum coding_error e);
 /* Redacts the request: fills new_body when something changed. */
 enum step_result content_redact_request(struct exchange *ex);
 /* One JSON text of the response. *out_r is text itself or lies in scratch.

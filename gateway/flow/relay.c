@@ -5,6 +5,7 @@
  */
 #include "internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "clock.h"
@@ -67,7 +68,8 @@ write_client_head(struct exchange *ex, enum http1_framing framing,
 	for (unsigned i = 0; i < h->field_n; i++) {
 		const struct http1_field *f = &h->fields[i];
 
-		if (!http1_field_kept(f))
+		if (!http1_field_kept(f) || (ex->decoded &&
+		    f->known == HTTP1_F_CONTENT_ENCODING))
 			continue;
 		if (f->known == HTTP1_F_MCP_SESSION_ID) {
 			buf_init(&sealed, 4096);
@@ -156,25 +158,60 @@ begin_stream(struct exchange *ex)
 	enum http1_framing f = h->framing == HTTP1_BODY_CLOSE ?
 	    HTTP1_BODY_CHUNKED : h->framing;
 
+	/* RFC 9110, 8.6: what the content would measure that an answer to HEAD
+	 * and a 304 leave out; a 204 must not say it. */
+	if (f == HTTP1_BODY_NONE && h->has_length && h->status != 204 &&
+	    !ex->decoded)
+		f = HTTP1_BODY_LENGTH;
 	ex->mode = RESP_STREAM;
 	if (write_client_head(ex, f, h->length) != 0)
 		refuse_response(ex, REASON_UPSTREAM, "its head does not fit");
+}
+
+/* Identity was asked for; what came encoded is decoded here and goes on as
+ * identity. A stream has no size to limit, only a proportion. */
+static void
+begin_decoding(struct exchange *ex, enum media_coding coding, bool stream)
+{
+	struct coding_limits lim = coding_limits_default;
+
+	if (!stream)
+		lim.bytes = ex->rbody.max;
+	ex->decoder = coding_new(coding, &lim);
+}
+
+static void
+end_decoding(struct exchange *ex)
+{
+	coding_free(ex->decoder);
+	ex->decoder = NULL;
+	buf_wipe_free(&ex->encoded);
 }
 
 static void
 begin_body(struct exchange *ex)
 {
 	const struct http1_head *h = ex->resp;
+	enum media_coding coding;
 	struct media m;
 
 	media_parse(http1_field_known(h, HTTP1_F_CONTENT_TYPE), &m);
 	ex->resp_media = m.kind;
+	coding = media_coding_of(http1_field_known(h,
+	    HTTP1_F_CONTENT_ENCODING));
+	/* What will not be read goes as it came. */
+	ex->decoded = coding_known(coding) && (media_inspectable(&m) ||
+	    (m.kind == MEDIA_NONE && !ex->con->media_stream));
 	if (h->framing == HTTP1_BODY_NONE || ex->head_only) {
 		begin_stream(ex);
 		return;
 	}
-	if (media_coding_of(http1_field_known(h, HTTP1_F_CONTENT_ENCODING)) !=
-	    MEDIA_CODING_IDENTITY) {
+	if (coding == MEDIA_CODING_SEVERAL) {
+		refuse_response(ex, REASON_AMBIGUOUS,
+		    "(the response has more than one content coding)");
+		return;
+	}
+	if (coding != MEDIA_CODING_IDENTITY && !coding_known(coding)) {
 		if (may_go_uninspected(ex, REASON_MEDIA, "encoded response"))
 			begin_stream(ex);
 		else
@@ -182,6 +219,8 @@ begin_body(struct exchange *ex)
 			    "(the response is encoded)");
 		return;
 	}
+	if (ex->decoded)
+		begin_decoding(ex, coding, m.kind == MEDIA_SSE);
 	if (m.kind == MEDIA_SSE && m.utf8) {
 		ex->mode = RESP_SSE;
 		ex->sse = base_calloc(1, sizeof(*ex->sse));
@@ -207,6 +246,8 @@ begin_body(struct exchange *ex)
 		return;
 	}
 	if (h->framing == HTTP1_BODY_LENGTH && h->length > ex->rbody.max) {
+		end_decoding(ex);
+		ex->decoded = false;
 		if (exchange_exception(ex, REASON_BODY_TOO_LARGE, "response"))
 			begin_stream(ex);
 		else
@@ -380,12 +421,45 @@ on_body(struct exchange *ex, struct slice data)
 	}
 }
 
+static void
+refuse_coding(struct exchange *ex)
+{
+	enum coding_error e = coding_error(ex->decoder);
+	char text[128];
+
+	snprintf(text, sizeof(text), "(the response: %s)",
+	    coding_error_text(e));
+	refuse_response(ex, content_coding_reason(e), text);
+}
+
+/* Delivers the next run of what the decoder has been given. False: it wants
+ * more of the body. */
+static bool
+on_encoded(struct exchange *ex)
+{
+	struct slice in = buf_slice(&ex->encoded), data;
+	size_t before = in.n;
+	enum coding_result r = coding_next(ex->decoder, &in, &data);
+
+	buf_consume(&ex->encoded, before - in.n);
+	if (r == CODING_DATA)
+		on_body(ex, data);
+	else if (r == CODING_ERROR)
+		refuse_coding(ex);
+	return r != CODING_MORE;
+}
+
 /* The response is complete: the connection may serve again. */
 static void
 on_complete(struct exchange *ex)
 {
 	enum resp_mode mode = ex->mode;
 
+	if (ex->decoder != NULL && !coding_end(ex->decoder)) {
+		refuse_coding(ex);
+		return;
+	}
+	end_decoding(ex);
 	ex->mode = RESP_END;
 	if (mode == RESP_WHOLE)
 		deliver_whole(ex);
@@ -472,13 +546,17 @@ relay_pump(struct exchange *ex)
 			ex->u_paused = true;
 			return;
 		}
+		if (ex->decoder != NULL && on_encoded(ex))
+			continue;
 		in = buf_slice(&ex->uin);
 		size_t before = in.n;
 		enum http1_result r = http1_body_next(&ex->resp_body, &in,
 		    &data);
 
-		if (r == HTTP1_DATA)
+		if (r == HTTP1_DATA && ex->decoder == NULL)
 			on_body(ex, data);
+		else if (r == HTTP1_DATA)
+			ASSERT(buf_add_slice(&ex->encoded, data) == 0);
 		if (ex->over)
 			return;
 		buf_consume(&ex->uin, before - in.n);
@@ -661,8 +739,11 @@ relay_upstream_event(void *ctx, unsigned events)
 	if (!ex->u_paused)
 		upstream_read(ex);
 	relay_pump(ex);
-	if (!ex->over && ex->mode == RESP_SSE && ex->uin.len == 0)
+	if (!ex->over && ex->mode == RESP_SSE && ex->uin.len == 0) {
 		buf_wipe_free(&ex->uin);	/* the next event may be far */
+		if (ex->encoded.len == 0)
+			buf_wipe_free(&ex->encoded);
+	}
 	set_watch(ex);
 }
 

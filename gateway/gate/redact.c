@@ -20,7 +20,11 @@
 #define NONE UINT32_MAX
 #define KEY_TRIES 3
 
+#define KIND_SECRET 0
+
 static const char *const kinds[] = { "secret", "personal" };
+
+_Static_assert(REDACT_RULES_MAX == RULEPACK_RULES_MAX, "a bit a rule");
 
 const struct redact_limits redact_limits_default = {
 	.bytes = 64u << 20,
@@ -45,6 +49,7 @@ struct redact {
 	struct rulepack *pack;
 	struct leaves leaves;
 	struct literals *mirrors;
+	const struct redact_off *off;	/* of the call that runs, or NULL */
 	struct json_doc check;
 	struct hit *hits;
 	uint32_t nhits, hits_cap, hits_max;
@@ -104,6 +109,68 @@ redact_rules(const struct redact *r)
 	return rulepack_count(r->pack);
 }
 
+/* Rules that are switched off ----------------------------------------------- */
+
+static bool
+off_has(const struct redact_off *off, uint32_t rule)
+{
+	return (off->bits[rule / 64] >> rule % 64 & 1) != 0;
+}
+
+static int
+unknown_rule(const struct redact *r, struct slice name, struct err *err)
+{
+	size_t n = rulepack_count(r->pack);
+	const char **names = base_calloc(n + 1, sizeof(*names));
+	const char *near;
+
+	for (size_t i = 0; i < n; i++)
+		names[i] = rulepack_rule(r->pack, (uint32_t)i)->id;
+	names[n] = "personal";
+	near = err_nearest(name, names, n + 1);
+	err_set(err, "there is no redaction rule \"%.*s\"%s%s",
+	    SLICE_FMT(name), near == NULL ? "" : ", did you mean ",
+	    near == NULL ? "" : near);
+	free(names);
+	return -1;
+}
+
+int
+redact_off_add(const struct redact *r, struct slice name,
+    struct redact_off *off, struct err *err)
+{
+	bool found = false;
+
+	if (slice_is(name, kinds[KIND_SECRET])) {
+		err_set(err, "rules for secrets are switched off one by one: "
+		    "name the rule, not \"%s\"", kinds[KIND_SECRET]);
+		return -1;
+	}
+	for (uint32_t i = 0; i < rulepack_count(r->pack); i++) {
+		const struct rulepack_rule *rule = rulepack_rule(r->pack, i);
+
+		if (!slice_is(name, rule->id) &&
+		    !slice_is(name, kinds[rule->kind]))
+			continue;
+		off->bits[i / 64] |= UINT64_C(1) << i % 64;
+		found = true;
+	}
+	return found ? 0 : unknown_rule(r, name, err);
+}
+
+void
+redact_off_secrets(const struct redact *r, const struct redact_off *off,
+    struct buf *out)
+{
+	for (uint32_t i = 0; i < rulepack_count(r->pack); i++) {
+		const struct rulepack_rule *rule = rulepack_rule(r->pack, i);
+
+		if (off_has(off, i) && rule->kind == KIND_SECRET)
+			buf_addf(out, "%s%s", out->len > 0 ? ", " : "",
+			    rule->id);
+	}
+}
+
 /* Finding ----------------------------------------------------------------- */
 
 static bool
@@ -123,6 +190,10 @@ hit_add(struct redact *r, uint32_t start, uint32_t end, uint32_t rule)
 static enum pm_answer
 on_hit(void *ctx, struct pm_hit *h)
 {
+	const struct redact *r = ctx;
+
+	if (r->off != NULL && off_has(r->off, h->rule))
+		return PM_TAKE;
 	return hit_add(ctx, h->vstart, h->vend, h->rule) ? PM_TAKE : PM_STOP;
 }
 
@@ -182,6 +253,7 @@ find(struct redact *r, const struct redact_options *opt)
 	struct leaves *lv = &r->leaves;
 
 	r->nhits = r->nspans = 0;
+	r->off = opt->off;
 	if (rulepack_scan(r->pack, leaves_scratch(lv), lv->segs, lv->nsegs,
 	    on_hit, r) != PM_DONE)
 		return -1;

@@ -44,6 +44,14 @@ struct redact_limits {
 /* 64 MiB, 1,000,000 leaves, 200,000 hits. */
 extern const struct redact_limits redact_limits_default;
 
+#define REDACT_RULES_MAX 512
+
+/* Rules that do not act: a bit a rule, in the order of one compiled section,
+ * so it belongs to the same snapshot. */
+struct redact_off {
+	uint64_t bits[REDACT_RULES_MAX / 64];
+};
+
 struct redact_options {
 	/* SHAPE_MESSAGE: a JSON-RPC message, whose protocol parts are kept;
 	 * SHAPE_FREE: everything below `node` is looked at. */
@@ -58,6 +66,7 @@ struct redact_options {
 	bool refuse_numbers;
 	struct literals *literals;	/* e.g. this call's credentials, or NULL;
 					 * reported as "credential" */
+	const struct redact_off *off;		/* NULL: all rules act */
 	const struct redact_limits *limits;	/* NULL: the defaults */
 };
 
@@ -83,6 +92,17 @@ int redact_compile(const char *dir, struct buf *section, struct err *err)
 struct redact *redact_load(struct slice section, struct err *err) MUST_USE;
 void redact_free(struct redact *r);	/* NULL-safe */
 size_t redact_rules(const struct redact *r);
+
+/*
+ * Adds the rule of this id, or with "personal" all rules of that kind.  Rules
+ * for secrets are added one by one only.  -1 and err, which has no place, for
+ * a name that is none (the nearest is offered) and for "secret".
+ */
+int redact_off_add(const struct redact *r, struct slice name,
+    struct redact_off *off, struct err *err) MUST_USE;
+/* Appends the ids of the rules for secrets among them, ", " between. */
+void redact_off_secrets(const struct redact *r, const struct redact_off *off,
+    struct buf *out);
 
 /*
  * doc is the index of text.  opt NULL: all defaults.  On REDACT_CHANGED the

@@ -65,6 +65,13 @@ read_id(struct reader *rd, struct source *s)
 			    id);
 			return -1;
 		}
+	/* A name stands for a rule or for a kind, never for both. */
+	for (size_t i = 0; i < rd->nkinds; i++)
+		if (strcmp(rd->kinds[i], id) == 0) {
+			yaml_err(s->doc, s->node, rd->err,
+			    "id \"%s\" is the name of a kind", id);
+			return -1;
+		}
 	for (size_t i = 0; i < rd->n; i++)
 		if (&rd->rules[i] != s &&
 		    strcmp(rd->rules[i].e.pub.id, id) == 0) {

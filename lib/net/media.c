@@ -225,7 +225,8 @@ media_coding_of(struct slice s)
 	for (size_t i = 0; i < ARRAY_LEN(t); i++)
 		if (slice_is_nocase(s, t[i].name))
 			return t[i].coding;
-	return MEDIA_CODING_UNKNOWN;
+	return slice_chr(s, ',') >= 0 ? MEDIA_CODING_SEVERAL :
+	    MEDIA_CODING_UNKNOWN;
 }
 
 /* ------------------------------------------------------------- Accept */

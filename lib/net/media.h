@@ -1,6 +1,6 @@
 /*
  * media - what a body claims to be: Content-Type, Content-Encoding, Accept
- * (RFC 9110, 8.3, 8.4, 12.5.1).  Classifies only; nothing is decoded here.
+ * (RFC 9110, 8.3, 8.4, 12.5.1).  Classifies only; coding.h decodes.
  */
 #ifndef MEDIA_H
 #define MEDIA_H
@@ -36,7 +36,8 @@ bool media_inspectable(const struct media *m);
 const char *media_kind_name(enum media_kind k);
 
 enum media_coding {
-	MEDIA_CODING_UNKNOWN = 0,	/* or malformed, or several */
+	MEDIA_CODING_UNKNOWN = 0,	/* or malformed */
+	MEDIA_CODING_SEVERAL,		/* a list: no reader agrees on it */
 	MEDIA_CODING_IDENTITY,		/* absent, empty or "identity" */
 	MEDIA_CODING_GZIP, MEDIA_CODING_DEFLATE, MEDIA_CODING_BR,
 	MEDIA_CODING_ZSTD

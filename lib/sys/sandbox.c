@@ -198,6 +198,7 @@ static const int calls_base[] = {
 static const int calls_files[] = {
 	SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(pread64),
 	SCMP_SYS(pwrite64), SCMP_SYS(fsync), SCMP_SYS(fdatasync),
+	SCMP_SYS(fadvise64),
 	SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(unlink),
 	SCMP_SYS(unlinkat), SCMP_SYS(rename), SCMP_SYS(renameat),
 	SCMP_SYS(renameat2), SCMP_SYS(stat), SCMP_SYS(lstat),

@@ -8,6 +8,9 @@
 #include "json.h"
 
 #include <endian.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -192,6 +195,21 @@ specials(uint64_t v)
 static inline const char *
 skip_plain(const char *p, const char *end)
 {
+#ifdef __SSE2__
+	while (end - p >= 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)p);
+		/* Signed: all that is not ASCII is below a space, too. */
+		__m128i hit = _mm_or_si128(_mm_cmplt_epi8(v,
+		    _mm_set1_epi8(0x20)), _mm_or_si128(_mm_cmpeq_epi8(v,
+		    _mm_set1_epi8('"')), _mm_cmpeq_epi8(v,
+		    _mm_set1_epi8('\\'))));
+		unsigned at = (unsigned)_mm_movemask_epi8(hit);
+
+		if (at != 0)
+			return p + __builtin_ctz(at);
+		p += 16;
+	}
+#endif
 	while (end - p >= 8) {
 		uint64_t v, hit;
 

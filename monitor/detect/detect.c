@@ -2,7 +2,9 @@
  * detect - see detect.h. One event goes through the rules of its type:
  *
  *   rule_match()        what the event itself says (stateless)
- *   handled             this rule already took this event: same answer
+ *   handled             this rule already took this event: same answer. Only
+ *                       of rules that a question asks; a row that comes again
+ *                       is known by its id (fed) before any rule sees it
  *   conditions()        off-hours, flagged session, first seen (in this order:
  *                       only the last one leaves a trace)
  *   correlations        each counts the event, once
@@ -15,6 +17,7 @@
 #include "log.h"
 
 #define KEY_MAX 65536
+#define FED_SETS (DETECT_FED / DETECT_FED_WAYS)
 
 struct detect *
 detect_new(detect_finding_fn *fn, void *ctx)
@@ -29,6 +32,7 @@ detect_new(detect_finding_fn *fn, void *ctx)
 	detect_lru_init(&d->handled, DETECT_HANDLED, NULL, NULL);
 	detect_lru_init(&d->quiet, DETECT_WINDOWS, NULL, NULL);
 	detect_sessions_init(&d->sessions);
+	d->fed = base_calloc(FED_SETS, sizeof(*d->fed));
 	buf_init(&d->key, KEY_MAX);
 	return d;
 }
@@ -42,6 +46,8 @@ detect_free(struct detect *d)
 		detect_finding_free(d->pending[i]);
 	free(d->pending);
 	free(d->learn_from);
+	free(d->counted);
+	free(d->fed);
 	detect_windows_free(&d->windows);
 	detect_lru_free(&d->first_seen);
 	detect_lru_free(&d->handled);
@@ -79,8 +85,10 @@ detect_load(struct detect *d, struct rule_set *set, int64_t now_ms)
 	}
 	rule_set_free(d->set);
 	free(d->learn_from);
+	free(d->counted);
 	d->set = set;
 	d->learn_from = from;
+	d->counted = base_calloc(set->n + 1, sizeof(*d->counted));
 }
 
 int
@@ -266,22 +274,37 @@ handled(struct detect *d, const struct rule *r)
 	return v == NULL ? -1 : (int)v->i;
 }
 
-/* The correlations that count rule k; inside a call only those with advice.
- * Each takes the event once. */
+/* Correlation k takes the event once, also when two of its rules match. */
+static bool
+count_once(struct detect *d, uint32_t k)
+{
+	const struct rule *c = d->set->rules[k];
+	int was;
+
+	if (!c->is_inline) {
+		if (d->counted[k] == d->nth)
+			return false;
+		d->counted[k] = d->nth;
+		return count(d, k);
+	}
+	was = handled(d, c);
+	if (was < 0) {
+		was = count(d, k);
+		handle(d, c, was);
+	}
+	return was;
+}
+
+/* The correlations that count rule r; inside a call only those with advice. */
 static void
 correlate(struct detect *d, const struct rule *r, struct detect_advice *a)
 {
 	for (size_t i = 0; i < r->nfeeds; i++) {
 		const struct rule *c = d->set->rules[r->feeds[i]];
-		int was = handled(d, c);
 
 		if (a != NULL && c->advice == RULE_NONE)
 			continue;
-		if (was < 0) {
-			was = count(d, r->feeds[i]);
-			handle(d, c, was);
-		}
-		if (a != NULL && was)
+		if (count_once(d, r->feeds[i]) && a != NULL)
 			advise(a, c);
 	}
 }
@@ -299,12 +322,13 @@ run_rule(struct detect *d, uint32_t k, struct detect_advice *a)
 
 	if (!rule_match(d->ev, r))
 		return;
-	was = handled(d, r);
+	was = r->is_inline ? handled(d, r) : -1;
 	if (was < 0) {
 		if (!conditions(d, k, &h))
 			return;
 		if (own) {
-			handle(d, r, true);
+			if (r->is_inline)
+				handle(d, r, true);
 			if (!r->quiet)
 				raise_single(d, &h);
 		}
@@ -353,6 +377,7 @@ static int
 event_set(struct detect *d, struct slice json)
 {
 	ASSERT(d->set != NULL);
+	d->nth++;
 	if (rule_event_set(d->ev, d->set, json) != 0) {
 		d->stats.refused++;
 		return -1;
@@ -381,6 +406,24 @@ detect_context(struct detect *d, struct slice json)
 	return detect_feed(d, json);
 }
 
+/* True when the event was among the last ones; now it is. Each set holds its
+ * newest first: one line of the cache is all that is touched. */
+static bool
+fed_before(struct detect *d)
+{
+	struct uuid id = rule_event_id(d->ev);
+	uint64_t h = map_hash(id.b, sizeof(id.b));
+	uint64_t *set = d->fed[h % FED_SETS];
+
+	for (size_t i = 0; i < DETECT_FED_WAYS; i++) {
+		if (set[i] == h)
+			return true;
+	}
+	memmove(set + 1, set, (DETECT_FED_WAYS - 1) * sizeof(*set));
+	set[0] = h;
+	return false;
+}
+
 int
 detect_feed(struct detect *d, struct slice json)
 {
@@ -388,6 +431,8 @@ detect_feed(struct detect *d, struct slice json)
 
 	if (event_set(d, json) != 0)
 		return -1;
+	if (fed_before(d))
+		return 0;
 	d->stats.events++;
 	t = rule_event_type(d->ev);
 	if (t == EVENT_CALL_RESULT || t == EVENT_CALL_OUTCOME)

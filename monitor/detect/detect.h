@@ -25,7 +25,8 @@
 #define DETECT_FINDING_MAX (256u << 10)	/* bytes of one as JSON */
 #define DETECT_PENDING_MAX 1000	/* findings held back during a replay */
 #define DETECT_FIRST_SEEN 200000	/* keys of all first-seen rules */
-#define DETECT_HANDLED 131072	/* (rule, event) pairs remembered */
+#define DETECT_HANDLED 131072	/* (inline rule, event) pairs remembered */
+#define DETECT_FED 16384	/* ids of rows remembered, about */
 #define DETECT_RETRO_MS (3600 * 1000)
 	/* a replay raises what nobody was told, when it is at most that old */
 
@@ -90,7 +91,8 @@ int detect_advise(struct detect *d, struct slice json,
     struct detect_advice *a_r) MUST_USE;
 /* A result's context. -1: malformed. */
 int detect_context(struct detect *d, struct slice json) MUST_USE;
-/* A committed event. -1: malformed (counted, state unchanged). */
+/* A committed event; one among the last DETECT_FED is passed over. -1:
+ * malformed (counted, state unchanged). */
 int detect_feed(struct detect *d, struct slice json) MUST_USE;
 
 /* Between these, findings are held back; at the end those are raised that no

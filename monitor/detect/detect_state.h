@@ -8,17 +8,22 @@
 #include "detect_window.h"
 #include "map.h"
 
+#define DETECT_FED_WAYS 8
+
 struct detect {
 	struct rule_set *set;
 	struct rule_event *ev;
 	struct detect_windows windows;
 	struct detect_lru first_seen;	/* rule and key -> last time */
-	struct detect_lru handled;	/* rule and event -> 1 + advice */
+	struct detect_lru handled;	/* inline rule and event -> it held */
 	struct detect_lru quiet;	/* rule and group -> silent until */
 	struct detect_lru sessions;
 	struct detect_hours hours;
 	int64_t learning_ms, since_ms;
 	int64_t *learn_from;		/* a rule; 0: since_ms */
+	uint64_t (*fed)[DETECT_FED_WAYS];	/* ids of rows, hashed */
+	uint64_t nth;			/* of the event at hand */
+	uint64_t *counted;		/* a correlation: the last nth it took */
 	bool replaying;
 	struct detect_finding **pending;
 	size_t npending;

@@ -2,6 +2,7 @@
 """curl and raw sockets through the gateway against an nginx TLS origin and an
 upstream that notes what it receives: bodies, memory, identity, splicing, bad
 certificates, bad HTTP, bad JSON, REST operations, credentials, streaming."""
+import gzip
 import hashlib
 import os
 import pathlib
@@ -17,7 +18,7 @@ import time
 from support import (ASAN, BIN, SLOW, Certificates, Failed, Suite, call,
                      check, connect, curl, ended, equal, has, hasnt, json,
                      memory, own_network, raw, recv_all, until)
-from upstreams import Nginx, Upstream
+from upstreams import Nginx, Upstream, encode
 
 MB = 1 << 20
 BIG = 100 * MB
@@ -49,7 +50,7 @@ suite.cleanups += [nginx.stop, lambda: shutil.rmtree(top, True)]
 suite.logs += [nginx.log]
 PIN = {"pin": ["127.0.0.1", "::1"]}
 CLASSES = {"echo": {"class": "read-only"}, "ticks": {"class": "read-only"},
-           "say": {"class": "read-only"}, "headers": {"class": "read-only"},
+           "say": {"class": "read-only"}, "coded": {"class": "read-only"}, "headers": {"class": "read-only"},
            "wipe": {"class": "dangerous"}}
 
 gw = suite.gateway("http", {
@@ -82,7 +83,26 @@ gw = suite.gateway("http", {
          "class": "dangerous"}]},
     "streams": {"kind": "rest", "url": plain.url("/"), **PIN, "operations": [
         {"name": n, "method": "GET", "path": f"/{n}", "class": "read-only"}
-        for n in ("flood", "chunked", "text")]},
+        for n in ("flood", "chunked", "text", "bare")] + [
+            {"name": "coded", "method": "GET", "path": "/coded/{how}/{kind}",
+             "class": "read-only"}]},
+    "loose": {"kind": "rest", "url": plain.url("/loose"), **PIN,
+              "media": "stream", "operations": [
+                  {"name": "coded", "method": "GET",
+                   "path": "/loose/coded/{how}/{kind}", "class": "read-only"},
+                  {"name": "put", "method": "POST", "path": "/loose/put",
+                   "class": "moderate", "approval": "auto"}]},
+    "mailer": {"url": plain.url("/mcp-mailer"), **PIN, "tools": CLASSES,
+               "redaction": {"arguments": {"off": ["email", "phone"]}}},
+    "reader": {"kind": "rest", "url": plain.url("/reader"), **PIN,
+               "redaction": {"arguments": {"off": ["email"]},
+                             "results": {"off": ["personal"]}},
+               "operations": [
+                   {"name": "add", "method": "POST", "path": "/reader/{p}",
+                    "class": "moderate", "approval": "auto"},
+                   {"name": "coded", "method": "GET",
+                    "path": "/reader/coded/{how}/{kind}",
+                    "class": "read-only"}]},
     "unpinned": {"url": f"https://localhost:{outside.port}/mcp",
                  "tools": CLASSES},
     **{f"bad-{n}": {"kind": "rest", "url": f"https://localhost:{p}/", **PIN,
@@ -222,8 +242,24 @@ with suite.case("HEAD is a GET without its body; the connection stays"):
     equal(p.stdout.count("HTTP/1.1 200"), 2, p.stdout + p.stderr)
     equal([n for n in p.stdout.splitlines() if n in "01" and n], ["1", "0"],
           "connections")
+    lengths = [l for l in p.stdout.splitlines()
+               if l.lower().startswith("content-length:")]
+    equal(lengths, ["Content-Length: 1024"] * 2, "lengths")
     equal(gw.event(type="call.decision", method="HEAD")["tool"], "get",
           "operation")
+
+with suite.case("304 and HEAD say the length of what they leave out"):
+    for path, args, want in (
+            ("/bare?status=304&length=77", (), "Content-Length: 77"),
+            ("/bare?status=200&length=78", ("-I",), "Content-Length: 78"),
+            ("/bare?status=200", ("-I",), None),
+            ("/bare?status=204&length=0", (), None)):
+        a = curl(gw, plain.url(path), *args, token=token)
+        equal(a.status, int(path[13:16]), repr(a))
+        equal(a.body, b"" if not args else a.head.encode(), "body")
+        equal([l for l in a.head.splitlines()
+               if l.lower().startswith("content-length:")],
+              [want] if want else [], path)
 
 with suite.case("a chunked response arrives whole"):
     a = curl(gw, plain.url("/chunked"), token=token)
@@ -490,11 +526,169 @@ with suite.case("a chunked body beyond the limit is refused"):
                  call("echo", {"a": "b" * (MB + 1)})))
     equal(a.status, 413, repr(a))
 
-with suite.case("an encoded request body is refused (media)"):
-    a = curl(gw, gw.url("plain"), "-H", "Content-Encoding: gzip", via="mount",
-             token=token, data=b"\x1f\x8b\x08")
-    equal(a.status, 415, repr(a))
-    equal(event_of(a)["reason"], "media-uninspected", "reason")
+# --- content codings ----------------------------------------------------------------
+
+MAIL = {"mail": "bob@example.com"}
+
+
+def post_coded(url, how, value, *args, via="proxy"):
+    body, coding = encode(how, json.dumps(value).encode())
+    return curl(gw, url, "-H", f"Content-Encoding: {coding}", *args, via=via,
+                token=token, data=body)
+
+
+for how in ("gzip", "x-gzip", "deflate"):
+    with suite.case(f"a {how} request is gated, and goes on as identity"):
+        a = post_coded(gw.url("plain"), how, call("echo", MAIL), via="mount")
+        equal(a.status, 200, repr(a))
+        has(a.text, "[redacted:email]")
+        a = post_coded(plain.url("/v1/items"), how, MAIL, "-H",
+                       "Transfer-Encoding: chunked")
+        equal(a.status, 200, repr(a))
+        for s in plain.seen[-2:]:
+            h = {k.lower(): v for k, v in s["headers"]}
+            check("content-encoding" not in h, repr(h))
+            equal(int(h["content-length"]), len(s["body"]), "length")
+            equal("[redacted:email]" in s["body"].decode(), True, "redacted")
+        d = gw.event(type="call.decision", tool="add_item")
+        equal(d["arguments"]["body"], {"mail": "[redacted:email]"}, "body")
+
+with suite.case("a clean encoded request is forwarded decoded, all of it"):
+    a = post_coded(plain.url("/v1/items"), "gzip", {"a": list(range(9999))})
+    equal(json.loads(plain.seen[-1]["body"]), {"a": list(range(9999))}, "body")
+
+for how, reason, status, word in (
+        ("cut", "unparseable", 400, "cut off"),
+        ("trailing", "unparseable", 400, "behind the end"),
+        ("members", "unparseable", 400, "behind the end"),
+        ("damaged", "unparseable", 400, "damaged"),
+        ("none", "unparseable", 400, "damaged"),
+        ("raw", "unparseable", 400, "damaged"),
+        ("bomb", "decompression-bomb", 413, "grows too much"),
+        ("twice", "ambiguous-http", 400, "more than one coding"),
+        ("br", "media-uninspected", 415, "")):
+    with suite.case(f"an encoded request is refused by name: {how}"):
+        n = len(plain.seen)
+        for url, value in ((plain.url(), call("echo", MAIL)),
+                           (plain.url("/v1/items"), MAIL)):
+            a = post_coded(url, how, value)
+            equal((a.status, event_of(a)["reason"]), (status, reason),
+                  repr(a))
+            has(a.text, word)
+            gw.event(id=event_of(a)["event"])
+        equal(len(plain.seen), n, "requests that arrived")
+
+with suite.case("an encoded request beyond the limit is refused"):
+    a = post_coded(plain.url("/v1/items"), "gzip",
+                   random.Random(3).randbytes(MB * 2 // 3).hex())
+    equal((a.status, event_of(a)["reason"]), (413, "body-too-large"), repr(a))
+
+for how in ("gzip", "x-gzip", "deflate"):
+    with suite.case(f"a {how} answer is gated, and delivered as identity"):
+        for a in (curl(gw, plain.url(f"/coded/{how}/json"), token=token),
+                  curl(gw, plain.url(f"/coded/{how}/text"), token=token),
+                  curl(gw, gw.url("plain"), via="mount", token=token,
+                       data=call("coded", {"how": how, "text": "to x@example.com"}))):
+            equal(a.status, 200, repr(a))
+            has(a.text, "[redacted:email]")
+            hasnt(a.head.lower(), "content-encoding")
+            has(a.head, f"Content-Length: {len(a.body)}")
+
+with suite.case("HEAD of what would be decoded tells no length"):
+    a = curl(gw, plain.url("/coded/gzip/json"), "-I", token=token)
+    equal(a.status, 200, repr(a))
+    hasnt(a.head.lower(), "content-encoding", "content-length")
+
+for how, reason, word in (
+        ("cut", "unparseable", "cut off"),
+        ("trailing", "unparseable", "behind the end"),
+        ("members", "unparseable", "behind the end"),
+        ("damaged", "unparseable", "damaged"),
+        ("raw", "unparseable", "damaged"),
+        ("bomb", "decompression-bomb", "grows too much"),
+        ("twice", "ambiguous-http", "more than one"),
+        ("br", "media-uninspected", "encoded")):
+    with suite.case(f"an encoded answer is refused by name: {how}"):
+        a = curl(gw, plain.url(f"/coded/{how}/json"), token=token)
+        equal((a.status, event_of(a)["reason"]), (502, reason), repr(a))
+        has(a.text, word)
+        a = curl(gw, gw.url("plain"), via="mount", token=token,
+                 data=call("coded", {"how": how, "text": "x"}))
+        equal(a.json()["result"]["isError"], True, repr(a))
+        has(a.text, reason, word)
+        hasnt(a.head.lower(), "content-encoding")
+
+with suite.case("an encoded answer beyond the limit is refused"):
+    a = curl(gw, plain.url("/coded/gzip/large"), token=token)
+    equal((a.status, event_of(a)["reason"]), (502, "body-too-large"), repr(a))
+
+with suite.case("media: stream passes what is not read as it came"):
+    for how, kind, coding in (("br", "json", "br"),
+                              ("gzip", "binary", "gzip")):
+        a = curl(gw, plain.url(f"/loose/coded/{how}/{kind}"), token=token)
+        equal(a.status, 200, repr(a))
+        equal(a.body, encode(how, json.dumps(MAIL).encode())[0] if how == "br"
+              else a.body, "body")
+        has(a.head, f"Content-Encoding: {coding}")
+    equal(json.loads(gzip.decompress(a.body)), MAIL, "content")
+    a = curl(gw, plain.url("/loose/coded/gzip/json"), token=token)
+    has(a.text, "[redacted:email]")     # it can be read, so it is
+    a = post_coded(plain.url("/loose/put"), "br", MAIL)
+    equal(a.status, 200, repr(a))
+    equal(dict((k.lower(), v) for k, v in plain.seen[-1]["headers"])
+          ["content-encoding"], "br", "Content-Encoding")
+    a = post_coded(plain.url("/loose/put"), "twice", MAIL)
+    equal((a.status, event_of(a)["reason"]), (400, "ambiguous-http"), repr(a))
+
+
+def coded_sse(how):
+    """Three events, each sent when the one before has arrived."""
+    p = subprocess.Popen(["curl", "-sSN", "-x", gw.proxy_url(token), "-D",
+                          str(top / "sse-head"), plain.url(
+                              f"/coded/{how}/sse")], stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL, text=True)
+    events = []
+    for line in p.stdout:
+        if line.startswith("data: "):
+            events.append(json.loads(line[6:]))
+            plain.server.more.release()
+    return events, p.wait(30 * SLOW), (top / "sse-head").read_text()
+
+
+SSE = [{"n": n, "mail": "[redacted:email]"} for n in range(3)]
+with suite.case("SSE with gzip is gated event by event, without delay"):
+    events, code, head = coded_sse("gzip")
+    equal((events, code), (SSE, 0), "events and curl's exit")
+    hasnt(head.lower(), "content-encoding")
+    gw.event(type="call.outcome", connector="streams", status="ok")
+
+with suite.case("SSE with gzip: a slow reader gets all of 10 MB, in order"):
+    own = gw.session(user="reader")     # what it reads marks its session
+
+    def run():
+        p = subprocess.Popen(["curl", "-sSN", "-x", gw.proxy_url(own),
+                              plain.url("/coded/much/sse")],
+                             stdout=subprocess.PIPE)
+        time.sleep(0.5)     # it fills what lies between
+        out, _ = p.communicate(timeout=60 * SLOW)
+        return p.returncode, out
+    (code, out), grown = watch_memory(run)
+    seen = [json.loads(line[6:])["n"] for line in out.decode().splitlines()
+            if line.startswith("data: ")]
+    equal((code, len(out) > 8 * MB, seen == list(range(40000))),
+          (0, True, True), "exit, size, events")
+    has(out.decode(), "Ignore all previous")
+    gw.event(type="call.outcome", user="reader", status="ok",
+             where=lambda e: e["flags"])
+    check(grown < GROWTH, f"the proxy grew by {grown} bytes")
+
+for how in ("cut", "flood"):
+    with suite.case(f"SSE with gzip that is a {how} does not end well"):
+        before = memory(proxy)
+        events, code, _ = coded_sse(how)
+        equal(events, SSE, "events")
+        check(code != 0, "curl took it for whole")
+        check(memory(proxy) - before < GROWTH, "the proxy grew")
 
 with suite.case("MCP that is not application/json is refused"):
     a = curl(gw, gw.url("plain"), via="mount", token=token, ctype="text/plain",
@@ -547,6 +741,43 @@ with suite.case("REST: DELETE is dangerous: held, then approved"):
           "answer")
     d = gw.event(type="call.decision", tool="drop_item")
     equal((d["verdict"], d["class"]), ("allow", "dangerous"), "decision")
+
+# --- redaction rules that are off -----------------------------------------------------------------
+
+KEY = "ghp_" + "016C7C0a9B1d3E5f7G9h1J3k5L7m9N1p3Q5r"
+WRITE = {"to": "bob@example.com", "phone": "+49 30 1234567", "key": KEY,
+         "card": "4111 1111 1111 1111"}
+
+with suite.case("arguments: rules that are off do not act, all others do"):
+    a = curl(gw, gw.url("mailer"), via="mount", token=token,
+             data=call("echo", WRITE))
+    equal(a.status, 200, repr(a))
+    sent = json.loads(plain.seen[-1]["body"])["params"]["arguments"]
+    equal((sent["to"], sent["phone"]), (WRITE["to"], WRITE["phone"]), "sent")
+    hasnt(json.dumps(sent), KEY, WRITE["card"])
+    # The result's rules are all on: the echo of it is redacted.
+    hasnt(a.text, WRITE["to"], WRITE["phone"], KEY)
+    has(a.text, "[redacted:email]", "[redacted:phone]")
+    d = gw.event(type="call.decision", connector="mailer")
+    equal(d["arguments"]["to"], WRITE["to"], "recorded as sent")
+    hasnt(json.dumps(d), KEY)
+
+with suite.case("results: the kind that is off passes, secrets do not"):
+    a = curl(gw, plain.url("/reader/x"), token=token, data=WRITE)
+    equal(a.status, 200, repr(a))
+    body = json.loads(plain.seen[-1]["body"])
+    equal(body["to"], WRITE["to"], "sent")
+    equal(body["phone"], "[redacted:phone]", "sent")
+    has(a.text, WRITE["to"])
+    hasnt(a.text, KEY)
+    for kind in ("json", "text"):
+        a = curl(gw, plain.url(f"/reader/coded/gzip/{kind}"), token=token)
+        has(a.text, "bob@example.com")
+
+with suite.case("other connectors keep every rule"):
+    a = curl(gw, gw.url("plain"), via="mount", token=token,
+             data=call("echo", WRITE))
+    hasnt(plain.seen[-1]["body"].decode(), WRITE["to"], WRITE["phone"])
 
 # --- credentials ---------------------------------------------------------------------------------
 
@@ -604,6 +835,14 @@ CHECKS = {
     "a value that is none": (
         "x.yaml", 'name: x\nkind: mpc\nurl: https://h.example/mcp\n'
         'agents: ["*"]\n', ["x.yaml:2:7", "mpc", "mcp"]),
+    "a redaction rule that is none, the nearest named": (
+        "x.yaml", 'name: x\nurl: https://h.example/mcp\nagents: ["*"]\n'
+        'redaction: { arguments: { off: [email, fone] } }\n',
+        ["x.yaml:4:40", "fone", "phone"]),
+    "secrets switched off as a kind": (
+        "x.yaml", 'name: x\nurl: https://h.example/mcp\nagents: ["*"]\n'
+        'redaction: { results: { off: [secret] } }\n',
+        ["x.yaml:4:31", "one by one"]),
     "a missing key": (
         "x.yaml", 'name: x\nagents: ["*"]\n', ["x.yaml:", "url:"]),
     "no agents": (
@@ -639,6 +878,12 @@ def check_config(file, text):
 with suite.case("portreeve check: a good configuration"):
     code, out = check_config(None, "")
     equal(code, 0, out)
+with suite.case("portreeve check: a secret's rule switched off is told"):
+    code, out = check_config(
+        "x.yaml", 'name: x\nurl: https://h.example/mcp\nagents: ["*"]\n'
+        'redaction: { results: { off: [email, github-token] } }\n')
+    equal(code, 0, out)
+    has(out, "secrets may pass in its results", ": github-token")
 for name, (file, text, parts) in CHECKS.items():
     with suite.case(f"portreeve check: {name}"):
         code, out = check_config(file, text)

@@ -1,15 +1,35 @@
 /*
  * fuzz_connector - any bytes as a connector's YAML: an error that names the
  * place, or sections that load to a registry with the floors kept. The bytes
- * are also given to the reader of the section itself.
+ * are also given to the reader of the section itself. The real rules are used,
+ * so run it in the root of the tree.
  */
 #include <sodium/crypto_hash_sha256.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "connector.h"
 #include "pack.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static struct redact *rules;
+
+static void
+load_rules(void)
+{
+	struct err err = { 0 };
+	struct buf b;
+
+	buf_init(&b, 64u << 20);
+	if (redact_compile("rules/redaction", &b, &err) == 0)
+		rules = redact_load(buf_slice(&b), &err);
+	if (rules == NULL) {
+		fprintf(stderr, "%s\n", err.text);
+		exit(1);
+	}
+	buf_free(&b);
+}
 
 /* A snapshot of these sections, in memory (snap.h gives its layout). */
 static struct snap *
@@ -36,6 +56,14 @@ use(const struct connector *c)
 	(void)connector_allows_agent(c, "coder");
 	(void)connector_tool(c, SLICE("echo"));
 	(void)connector_operation(c, SLICE("HEAD"), SLICE("/v1/a"));
+	if (c->off_results != NULL) {
+		struct buf b;
+
+		buf_init(&b, 65536);
+		redact_off_secrets(rules, c->off_results, &b);
+		ASSERT(!b.full);
+		buf_free(&b);
+	}
 	for (size_t i = 0; i < c->noperations; i++)
 		(void)connector_path_match(c->operations[i].path,
 		    slice_str(c->operations[i].path));
@@ -70,7 +98,7 @@ try_yaml(struct slice text)
 	struct buf b;
 
 	snap_writer_init(&w);
-	if (connector_parse(&conf, "c.yaml", text, &w, &err) != 0) {
+	if (connector_parse(&conf, rules, "c.yaml", text, &w, &err) != 0) {
 		ASSERT(err.set);
 		ASSERT(strncmp(err.text, "c.yaml", 6) == 0);
 		snap_writer_free(&w);
@@ -119,6 +147,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	if (n > 1 << 20)
 		return 0;
+	if (rules == NULL)
+		load_rules();
 	try_yaml(slice_make(data, n));
 	try_section(slice_make(data, n));
 	return 0;

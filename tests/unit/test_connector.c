@@ -20,6 +20,31 @@ static struct conf conf = { .matrix = {
 	{ CONF_HOLD, CONF_HOLD, CONF_ALLOW, CONF_ALLOW },
 	{ CONF_DENY, CONF_DENY, CONF_HOLD, CONF_ALLOW } } };
 static char warnings[2048];
+static struct redact *rules;
+
+static int
+load_rules(void **st)
+{
+	struct err err = { 0 };
+	struct buf b;
+
+	(void)st;
+	buf_init(&b, 64u << 20);
+	if (redact_compile("rules/redaction", &b, &err) == 0)
+		rules = redact_load(buf_slice(&b), &err);
+	if (rules == NULL)
+		fprintf(stderr, "%s\n", err.text);
+	buf_free(&b);
+	return rules == NULL;
+}
+
+static int
+free_rules(void **st)
+{
+	(void)st;
+	redact_free(rules);
+	return 0;
+}
 
 static void
 on_warn(void *ctx, const char *text)
@@ -55,7 +80,7 @@ compile(const char *text)
 	struct snap_writer w;
 
 	snap_writer_init(&w);
-	if (connector_parse(&conf, "c.yaml", slice_str(text), &w, &err) != 0)
+	if (connector_parse(&conf, rules, "c.yaml", slice_str(text), &w, &err) != 0)
 		fail_msg("%s", err.text);
 	struct connector_set *set = load(&w);
 
@@ -95,6 +120,17 @@ test_errors(void **st)
 		{ BASE "credential: { type: bearer }\n", "credential.name" },
 		{ BASE "credential: { name: g, type: header }\n",
 		    "credential.header: is required" },
+		{ BASE "redaction: [email]\n", "c.yaml:4:12: " },
+		{ BASE "redaction: { argument: {} }\n",
+		    "c.yaml:4:14: .*arguments" },
+		{ BASE "redaction: { results: { of: [] } }\n",
+		    "c.yaml:4:25: .*off" },
+		{ BASE "redaction: { results: { off: email } }\n",
+		    "c.yaml:4:30: off: must be a list" },
+		{ BASE "redaction: { results: { off: [email, fone] } }\n",
+		    "c.yaml:4:38: redaction.results.off: .*did you mean phone" },
+		{ BASE "redaction: { arguments: { off: [secret] } }\n",
+		    "c.yaml:4:33: redaction.arguments.off: .*one by one" },
 		{ BASE "matrix: { supervized: { moderate: allow } }\n",
 		    "c.yaml:4:11: .*supervised" },
 		{ BASE "matrix: { manual: { moderate: alow } }\n", "allow" },
@@ -131,7 +167,7 @@ test_errors(void **st)
 		char *part = want;
 
 		snap_writer_init(&w);
-		assert_int_equal(connector_parse(&conf, "c.yaml",
+		assert_int_equal(connector_parse(&conf, rules, "c.yaml",
 		    slice_str(cases[i][0]), &w, &err), -1);
 		assert_true(err.set);
 		assert_int_equal(w.count, 0);
@@ -242,8 +278,34 @@ test_defaults(void **st)
 	assert_int_equal(c->state, POLICY_ENABLED);
 	assert_true(c->approved && c->tls && !c->media_stream);
 	assert_int_equal(c->log_result, 65536);
+	assert_null(c->off_arguments);
+	assert_null(c->off_results);
 	assert_string_equal(c->credential, "");
 	assert_memory_equal(c->matrix, conf.matrix, sizeof(conf.matrix));
+	connector_set_free(set);
+}
+
+static void
+test_redaction(void **st)
+{
+	struct redact_off mail = { 0 }, two = { 0 };
+	struct err err = { 0 };
+	struct connector_set *set = compile(BASE
+	    "redaction: { arguments: { off: [email] }, "
+	    "results: { off: [personal, github-token] } }\n");
+
+	(void)st;
+	assert_int_equal(redact_off_add(rules, SLICE("email"), &mail, &err), 0);
+	assert_int_equal(redact_off_add(rules, SLICE("personal"), &two, &err),
+	    0);
+	assert_int_equal(redact_off_add(rules, SLICE("github-token"), &two,
+	    &err), 0);
+	assert_memory_equal(set->v[0].off_arguments, &mail, sizeof(mail));
+	assert_memory_equal(set->v[0].off_results, &two, sizeof(two));
+	connector_set_free(set);
+	set = compile(BASE "redaction: { arguments: { off: [] }, results: {} }\n");
+	assert_null(set->v[0].off_arguments);
+	assert_null(set->v[0].off_results);
 	connector_set_free(set);
 }
 
@@ -303,7 +365,7 @@ compile_dir(const char *dir, struct snap_writer *w, struct err *err)
 	warnings[0] = '\0';
 	memset(err, 0, sizeof(*err));
 	snap_writer_init(w);
-	return connector_compile(&conf, w, on_warn, NULL, err);
+	return connector_compile(&conf, rules, w, on_warn, NULL, err);
 }
 
 static void
@@ -349,6 +411,13 @@ test_folder(void **st)
 	assert_true(connector_allows_agent(connector_named(set,
 	    SLICE("deep")), "anyone"));
 	connector_set_free(set);
+	assert_null(strstr(warnings, "secrets"));
+	put_file(dir, "d.yaml", BASE "redaction: { results: { off: [email, "
+	    "github-token, jwt] } }\n");
+	assert_int_equal(compile_dir(dir, &w, &err), 0);
+	assert_non_null(strstr(warnings, "connector x: secrets may pass in its "
+	    "results, these rules are off: github-token, jwt"));
+	snap_writer_free(&w);
 	put_file(dir, "d.yaml", "name: mid\nurl: https://z.example/\n"
 	    "agents: [a]\n");
 	assert_int_equal(compile_dir(dir, &w, &err), -1);
@@ -378,8 +447,8 @@ test_malformed_section(void **st)
 
 	(void)st;
 	snap_writer_init(&w);
-	assert_int_equal(connector_parse(&conf, "c.yaml", SLICE(BASE
-	    "pin: [10.0.0.1]\ntools: { t: {} }\noperations: [ { name: o, "
+	assert_int_equal(connector_parse(&conf, rules, "c.yaml", SLICE(BASE
+	    "redaction: { results: { off: [email] } }\npin: [10.0.0.1]\ntools: { t: {} }\noperations: [ { name: o, "
 	    "method: GET, path: /o } ]\n"), &w, &err), 0);
 	int fd = snap_seal(&w, &err);
 	struct snap *s = snap_open(fd, &err);
@@ -416,10 +485,11 @@ main(void)
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_redaction),
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_folder),
 		cmocka_unit_test(test_malformed_section),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, load_rules, free_rules);
 }

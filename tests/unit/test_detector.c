@@ -288,10 +288,9 @@ world_free(struct world *w)
 			proxy_drop(d->proxies[i]);
 	}
 	answer_waiting(d);
-	drop_reader(d);
+	follow_free(d->follow);
 	emit_free(d->emit);
 	detect_free(d->detect);
-	loop_timer_del(d->retry);
 	loop_timer_del(d->report);
 	free(d);
 	chan_free(w->recorder.chan);
@@ -328,7 +327,9 @@ static bool found(struct world *w) { return w->findings > 0; }
 static bool proxy_closed(struct world *w) { return w->proxy.closed; }
 static bool caught_up(struct world *w)
 {
-	return ((struct detector *)w->env.ctx)->next == w->nrows + 1;
+	struct detector *d = w->env.ctx;
+
+	return follow_next(d->follow) == w->nrows + 1;
 }
 
 #define DENY "\"user\":\"ada\",\"agent\":\"bot\",\"verdict\":\"deny\""
@@ -499,6 +500,7 @@ test_waiting_proxy_gone(void **state)
 	struct buf *b;
 
 	(void)state;
+	row_add(w, "config.loaded", "\"snapshot\":\"000000000000\"");
 	w->hold_reader = true;
 	join(w, &w->recorder, ROLE_RECORDER);
 	join(w, &w->reader, ROLE_READER);

@@ -93,8 +93,11 @@ test_codings(void **state)
 		{ "deflate", MEDIA_CODING_DEFLATE },
 		{ "br", MEDIA_CODING_BR },
 		{ "zstd", MEDIA_CODING_ZSTD },
-		{ "gzip, br", MEDIA_CODING_UNKNOWN },
-		{ "identity, gzip", MEDIA_CODING_UNKNOWN },
+		{ "gzip, br", MEDIA_CODING_SEVERAL },
+		{ "identity, gzip", MEDIA_CODING_SEVERAL },
+		{ "gzip,gzip", MEDIA_CODING_SEVERAL },
+		{ ",gzip", MEDIA_CODING_SEVERAL },
+		{ "x-deflate", MEDIA_CODING_UNKNOWN },
 		{ "utf-8", MEDIA_CODING_UNKNOWN },
 		{ "aes128gcm", MEDIA_CODING_UNKNOWN },
 	};

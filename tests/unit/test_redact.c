@@ -278,6 +278,78 @@ literals_go_too(void **s)
 	literals_free(lit);
 }
 
+#define MAIL "jane.doe@example.org"
+#define MAIL_R "[redacted:email]"
+
+static void
+off_does_not_act(void **s)
+{
+	struct redact_off mail = { 0 }, personal = { 0 }, secret = { 0 };
+	struct redact_options opt = { .off = &mail, .refuse_numbers = true };
+	struct redact_report rep;
+	struct err err = { 0 };
+	struct buf out;
+
+	(void)s;
+	assert_int_equal(redact_off_add(red, SLICE("email"), &mail, &err), 0);
+	becomes("[\"to " MAIL "\"]", "[\"to " MAIL "\"]", &opt);
+	becomes("{\"" MAIL "\":\"" CARD "\"}", "{\"" MAIL "\":\"" CARD_R
+	    "\"}", &opt);
+	/* What covers the same bytes still acts, and all of its copies. */
+	becomes("{\"password\":\"" MAIL "\",\"to\":\"" MAIL "\"}",
+	    "{\"password\":\"[redacted:assigned-password]\",\"to\":"
+	    "\"[redacted:assigned-password]\"}", &opt);
+	opt.off = NULL;
+	becomes("[\"to " MAIL "\"]", "[\"to " MAIL_R "\"]", &opt);
+	/* A kind: every personal rule, no rule for secrets. */
+	assert_int_equal(redact_off_add(red, SLICE("personal"), &personal,
+	    &err), 0);
+	opt.off = &personal;
+	becomes("[\"" MAIL " " CARD "\",4111111111111111]",
+	    "[\"" MAIL " " CARD "\",4111111111111111]", &opt);
+	becomes("{\"password\":\"hunter2abc\"}",
+	    "{\"password\":\"[redacted:assigned-password]\"}", &opt);
+	buf_init(&out, 4096);
+	redact_off_secrets(red, &personal, &out);
+	assert_int_equal(out.len, 0);
+	/* A rule for secrets, by its name; its copies are no longer known. */
+	assert_int_equal(redact_off_add(red, SLICE("assigned-password"),
+	    &secret, &err), 0);
+	assert_int_equal(redact_off_add(red, SLICE("github-token"), &secret,
+	    &err), 0);
+	opt.off = &secret;
+	becomes("{\"password\":\"hunter2abc\",\"log\":\"hunter2abc\"}",
+	    "{\"password\":\"hunter2abc\",\"log\":\"hunter2abc\"}", &opt);
+	redact_off_secrets(red, &secret, &out);
+	assert_true(slice_is(buf_slice(&out),
+	    "github-token, assigned-password"));
+	buf_reset(&out);
+	assert_int_equal(redact_text(red, SLICE(MAIL), &(struct redact_options)
+	    { .off = &mail }, &out, &rep), REDACT_CLEAN);
+	assert_int_equal(rep.total, 0);
+	buf_free(&out);
+}
+
+static void
+off_names_are_checked(void **s)
+{
+	static const char *const names[][2] = { { "emial", "mean email" },
+		{ "personel", "mean personal" }, { "", "no redaction rule" },
+		{ "credential", "no redaction rule" },
+		{ "secret", "one by one" } };
+
+	(void)s;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct redact_off off = { 0 }, none = { 0 };
+		struct err err = { 0 };
+
+		assert_int_equal(redact_off_add(red, slice_str(names[i][0]),
+		    &off, &err), -1);
+		assert_non_null(strstr(err.text, names[i][1]));
+		assert_memory_equal(&off, &none, sizeof(off));
+	}
+}
+
 static void
 limits_close(void **s)
 {
@@ -636,6 +708,8 @@ main(void)
 		cmocka_unit_test(numbers_may_be_refused),
 		cmocka_unit_test(report_counts_rules),
 		cmocka_unit_test(literals_go_too),
+		cmocka_unit_test(off_does_not_act),
+		cmocka_unit_test(off_names_are_checked),
 		cmocka_unit_test(limits_close),
 		cmocka_unit_test(plain_text),
 		cmocka_unit_test(planted_secrets_are_replaced_exactly),

@@ -68,6 +68,8 @@ static const struct {
 	{ GOOD "    kind: public\n", "kind" },
 	{ GOOD "  - id: one\n    title: Two\n    kind: secret\n"
 	    "    pattern: 'abc[0-9]'\n" EXAMPLES, "is taken by" },
+	{ GOOD "  - id: personal\n    title: Two\n    kind: secret\n"
+	    "    pattern: 'abc[0-9]'\n" EXAMPLES, "is the name of a kind" },
 	{ "rules: 1\n", "list of rules" },
 	{ "- a\n", "list of rules" },
 };

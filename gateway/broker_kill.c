@@ -1,8 +1,9 @@
 /*
  * broker_kill - the kill switch.
  *
- *   kill:    page -> wake the proxies -> state.db -> their acknowledgements
- *            -> reply (with the time from the first to the last)
+ *   kill:    page -> tell the proxies why, wake them -> state.db -> their
+ *            acknowledgements -> reply (with the time from the first to the
+ *            last: nothing passes any more)
  *   revive:  ledger -> state.db -> page
  *
  * What the page says and state.db does not (killed in between) stands: at
@@ -62,6 +63,21 @@ send_kill(struct broker_proxy *p, const struct state_kill *k)
 	pack_i64(m, k->until);
 	pack_u8(m, k->active);
 	broker_proxy_end(p);
+}
+
+/* They may take their time now with what they cut. */
+static void
+send_stored_all(struct broker *b, uint64_t epoch)
+{
+	for (size_t i = 0; i < BROKER_PROXIES; i++) {
+		struct buf *m = !b->proxies[i].synced ? NULL :
+		    broker_proxy_begin(&b->proxies[i], MSG_KILL_STORED);
+
+		if (m == NULL)
+			continue;
+		pack_u64(m, epoch);
+		broker_proxy_end(&b->proxies[i]);
+	}
 }
 
 static void
@@ -238,9 +254,9 @@ on_silence(void *ctx)
 
 static void
 killop_answered(struct broker *b, unsigned index, uint64_t epoch,
-    uint64_t cut)
+    uint64_t cut, uint64_t at)
 {
-	uint64_t bit = UINT64_C(1) << index;
+	uint64_t bit = UINT64_C(1) << index, now = clock_mono_ns();
 
 	list_each_safe(it, tmp, &b->killops) {
 		struct broker_killop *k = list_entry(it,
@@ -250,7 +266,12 @@ killop_answered(struct broker *b, unsigned index, uint64_t epoch,
 			continue;
 		k->waiting &= ~bit;
 		k->cut += cut;
-		k->acked_ns = clock_mono_ns();
+		/* By its own word, which we may read late: we wait for the
+		 * disk meanwhile. Within what is possible. */
+		if (at < k->began_ns || at > now)
+			at = now;
+		if (at > k->acked_ns)
+			k->acked_ns = at;
 		if (k->waiting == 0)
 			killop_finish(k);
 	}
@@ -264,12 +285,13 @@ kill_on_ack(struct broker_proxy *p, struct slice body)
 	unpack_init(&u, body);
 	uint64_t epoch = unpack_u64(&u);
 	uint32_t cut = unpack_u32(&u);
+	uint64_t at = unpack_u64(&u);
 
 	if (!unpack_done(&u) || epoch > killpage_epoch(p->b->page))
 		return -1;
 	if (epoch > p->acked)
 		p->acked = epoch;
-	killop_answered(p->b, p->index, epoch, cut);
+	killop_answered(p->b, p->index, epoch, cut, at);
 	return 0;
 }
 
@@ -277,7 +299,7 @@ kill_on_ack(struct broker_proxy *p, struct slice body)
 void
 kill_proxy_gone(struct broker *b, unsigned index)
 {
-	killop_answered(b, index, UINT64_MAX, 0);
+	killop_answered(b, index, UINT64_MAX, 0, clock_mono_ns());
 }
 
 void
@@ -379,16 +401,19 @@ kill_now(struct broker_op *op, const struct target *t, bool verified)
 	k->until = row.until;
 	k->began_ns = clock_mono_ns();
 	k->epoch = page_set(b, target);
+	/* The reason is there when they wake: it is an agent's last word. */
+	send_kill_all(b, &row);
+	broker_flush(b);
 	wake_proxies(b);
 	k->durable = state_kill_put(b->st, &row) == 0 &&
 	    broker_commit(b) == 0;
 	k->durable_ns = clock_mono_ns();
-	send_kill_all(b, &row);
 	k->cancelled = held_cancel_target(b, t, op->by, row.reason);
 	broker_flush(b);
 	kill_event(&e, EVENT_CONNECTOR_KILLED, t, target, op->by, row.reason,
 	    row.until);
 	op_note(op, &e);
+	send_stored_all(b, k->epoch);
 	for (unsigned i = 0; i < BROKER_PROXIES; i++) {
 		if (!b->proxies[i].synced)
 			continue;

@@ -19,6 +19,7 @@
 #define TLS_RECORD_HANDSHAKE 0x16
 
 static void on_conn_event(void *ctx, unsigned events);
+static void on_soon(void *ctx);
 static void conn_process(struct conn *c);
 
 static void
@@ -38,7 +39,9 @@ conn_free(struct conn *c)
 	loop_at_end_cancel(f->loop, c);
 	loop_fd_del(c->watch);
 	loop_timer_del(c->timer);
-	if (c->ex != NULL)
+	if (c->ex != NULL && c->ex->stopped && !f->stopping)
+		cut_detach(c->ex);
+	else if (c->ex != NULL)
 		exchange_free(c->ex);
 	if (c->splice != NULL)
 		splice_free(c->splice);
@@ -59,10 +62,16 @@ conn_abort(struct conn *c)
 }
 
 void
-conn_sever(struct conn *c)
+conn_sever(struct conn *c, bool orderly)
 {
-	if (!c->closed && c->s != NULL)
+	if (c->closed || c->s == NULL)
+		return;
+	if (orderly)
+		(void)stream_shutdown(c->s);
+	else
 		shutdown(stream_fd(c->s), SHUT_RDWR);
+	loop_fd_del(c->watch);	/* nothing it could say matters any more */
+	c->watch = NULL;
 }
 
 static void
@@ -99,35 +108,82 @@ set_watch(struct conn *c)
 {
 	unsigned ev = 0;
 
-	if (c->closed)
+	if (c->closed || c->watch == NULL)
 		return;
-	if (!c->eof && !c->in_full)
+	if (!c->eof && !c->in_full && !c->cut)
 		ev |= LOOP_READ;
-	if (c->out.len > 0 || c->want_write_for_read)
+	if ((c->out.len > 0 || c->want_write_for_read) && !c->cut)
 		ev |= LOOP_WRITE;
 	loop_fd_set(c->watch, ev);
 }
 
 /* --- writing ------------------------------------------------------------- */
 
-static void
+void
+conn_keep_leftover(struct conn *c, const struct exchange *ex)
+{
+	struct leftover *l = &c->left;
+
+	l->n = 0;
+	if (c->out.len == 0 || ex->resp == NULL || ex->con == NULL)
+		return;
+	l->epoch = ex->kill_epoch;
+	l->hash[l->n++] = ex->view->kill_hash[ex->con_at];
+	l->hash[l->n++] = ex->session->kill_session;
+	l->hash[l->n++] = ex->session->kill_agent;
+	l->hash[l->n++] = ex->session->kill_user;
+	if (ex->msg.tool.n > 0 || ex->action.tool.n > 0)
+		l->hash[l->n++] = svc_tool_hash(c->f, ex->con->name,
+		    ex->msg.tool.n > 0 ? ex->msg.tool : ex->action.tool);
+}
+
+bool
+conn_leftover_killed(struct conn *c)
+{
+	struct leftover *l = &c->left;
+	uint64_t epoch = killpage_epoch(c->f->kill);
+
+	if (l->n == 0 || l->epoch == epoch)
+		return false;
+	for (unsigned i = 0; i < l->n; i++)
+		if (killpage_hit(c->f->kill, l->hash[i]))
+			return true;
+	l->epoch = epoch;
+	return false;
+}
+
+/* The kill page is read before every write. Between two changes of the page
+ * that is one load. */
+static bool
+may_write(struct conn *c)
+{
+	const char *target;
+
+	if (c->ex != NULL && c->ex->stopped)
+		return c->ex->told;	/* then these are our own words */
+	if (c->ex != NULL && !c->ex->over && c->ex->con != NULL &&
+	    exchange_killed(c->ex, &target)) {
+		exchange_cut(c->ex, target, REASON_KILLED);
+		return false;
+	}
+	if ((c->splice != NULL && splice_killed(c->splice)) ||
+	    conn_leftover_killed(c))
+		conn_cut(c);
+	return !c->cut;
+}
+
+void
 conn_flush(void *ctx)
 {
 	struct conn *c = ctx;
-	const char *target;
 	bool was_high;
 
 	if (c->closed || c->state == CONN_TLS)
 		return;
-	/* The kill page is read before every write. */
-	if (c->ex != NULL && !c->ex->over && c->ex->con != NULL &&
-	    exchange_killed(c->ex, &target)) {
-		exchange_cut(c->ex, target, REASON_KILLED);
-		if (c->closed)
-			return;
-	}
 	was_high = c->out.len > FLOW_OUT_LOW;
 	while (c->out.len > 0) {
+		if (!may_write(c))
+			return;
 		ssize_t k = stream_write(c->s, buf_data(&c->out), c->out.len);
 
 		if (k == TLS_WANT_READ || k == TLS_WANT_WRITE)
@@ -141,6 +197,12 @@ conn_flush(void *ctx)
 		}
 		buf_consume(&c->out, (size_t)k);
 		c->bytes_out += (uint64_t)k;
+	}
+	c->partial = c->out.len > 0;
+	if (c->out.len == 0 && c->left.n > 0) {
+		c->left.n = 0;
+		if (c->state == CONN_HEAD && c->in.len > 0)
+			loop_soon(c->f->loop, on_soon, c);
 	}
 	if (c->out.len == 0 && c->out.cap > FLOW_OUT_LOW)
 		buf_free(&c->out);
@@ -346,6 +408,7 @@ begin_exchange(struct conn *c, size_t used)
 {
 	c->state = CONN_EXCHANGE;
 	loop_timer_stop(c->timer);
+	c->ex_began = c->bytes_out;
 	c->ex = exchange_new(c, used);
 	exchange_run(c->ex);
 }
@@ -358,7 +421,8 @@ read_head(struct conn *c)
 	enum http1_result r;
 	size_t used;
 
-	if (c->in.len == 0)
+	/* What is left of the answer before goes first: it is another's. */
+	if (c->in.len == 0 || c->left.n > 0)
 		return;
 	lim.head = (size_t)cl->header;
 	lim.fields = (unsigned)cl->fields;
@@ -428,6 +492,10 @@ on_conn_event(void *ctx, unsigned events)
 
 	if (c->closed)
 		return;
+	if (c->cut) {
+		set_watch(c);
+		return;
+	}
 	if (c->state == CONN_TLS) {
 		handshake(c);
 		if (!c->closed && c->state != CONN_TLS)

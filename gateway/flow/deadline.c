@@ -14,7 +14,16 @@ over(unsigned seconds, int64_t limit_ms)
 	return (int64_t)seconds * 1000 > limit_ms;
 }
 
-/* On an event stream the call is still answered, as a kill would be. */
+/* On an event stream of which all was sent, between two events, the call can
+ * still be answered: a client that only saw its stream end would wait. */
+static bool
+answers_on_stream(const struct exchange *ex)
+{
+	return ex->con->kind == CONNECTOR_MCP && ex->msg.kind == MCP_REQUEST &&
+	    (ex->hold_stream || ex->sse != NULL) && ex->chunked_out &&
+	    ex->c->out.len == 0;
+}
+
 static void
 timed_out(struct exchange *ex, const char *status, const char *why,
     int64_t limit_ms)
@@ -24,7 +33,7 @@ timed_out(struct exchange *ex, const char *status, const char *why,
 	ex->mode = RESP_END;
 	ex->end_status = status;
 	if (ex->head_out)
-		ex->hold_stream = exchange_cut_answers(ex);
+		ex->hold_stream = answers_on_stream(ex);
 	exchange_refuse(ex, REASON_UPSTREAM_TIME, "(%s within %lld ms)", why,
 	    (long long)limit_ms);
 	exchange_answer_refusal(ex);

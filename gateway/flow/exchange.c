@@ -5,7 +5,7 @@
  *   running --WAIT--> waiting --resume--> running --last step--> over
  *      |                 |
  *      +--REFUSE--> answered --> over        (reachable from all)
- *      agent gone, kill: over
+ *      agent gone: over; kill: over, put away by cut.c
  */
 #include "internal.h"
 
@@ -101,7 +101,7 @@ exchange_free(struct exchange *ex)
 		session_unref(ex->session);
 	view_unref(ex->view);
 	spare_arena_back(f, ex->a);
-	if (ex->c->ex == ex)
+	if (ex->c != NULL && ex->c->ex == ex)
 		ex->c->ex = NULL;
 	loop_defer_free(f->loop, ex);
 }
@@ -287,26 +287,49 @@ answer_mcp(struct exchange *ex, const char *event, const char *text)
 }
 
 /* A call that ends before it was decided was not allowed. */
-static void
-record_denial(struct exchange *ex)
+void
+exchange_record_denial(struct exchange *ex)
 {
+	if (ex->recorded)
+		return;
 	ex->verdict.effect = CONF_DENY;
 	ex->verdict.observed = false;
-	ex->decision = uuid_v7();
 	if (record_decision(ex, NULL) != 0)
 		log_error("a denial could not be queued for the ledger");
+}
+
+bool
+exchange_say_no(struct exchange *ex, struct uuid event)
+{
+	char id[UUID_TEXT_LEN];
+	char *text;
+
+	/* Too late for an answer: the agent must not take what it got for
+	 * the whole. */
+	if (ex->head_out && !ex->hold_stream)
+		return false;
+	uuid_format(event, id);
+	text = sentence(ex, id);
+	if (text == NULL)
+		text = (char *)(uintptr_t)reason_text(ex->reason);
+	if (ex->con != NULL && ex->con->kind == CONNECTOR_MCP &&
+	    (ex->msg.kind == MCP_REQUEST || ex->hold_stream))
+		answer_mcp(ex, id, text);
+	else
+		answer_http(ex, id, text);
+	ex->delivered = true;
+	return true;
 }
 
 void
 exchange_answer_refusal(struct exchange *ex)
 {
-	char event[UUID_TEXT_LEN];
 	struct uuid id;
-	char *text;
 
 	if (ex->is_call) {
 		if (!ex->recorded)
-			record_denial(ex);
+			ex->decision = uuid_v7();
+		exchange_record_denial(ex);
 		id = ex->decision;
 	} else {
 		record_refused(ex->f, ex->c, ex->reason == REASON_NO_TOKEN ||
@@ -314,23 +337,7 @@ exchange_answer_refusal(struct exchange *ex)
 		    EVENT_CONNECTION_REFUSED, ex->reason,
 		    ex->req->authority.host, ex->detail, &id);
 	}
-	uuid_format(id, event);
-	text = sentence(ex, event);
-	if (text == NULL)
-		text = (char *)(uintptr_t)reason_text(ex->reason);
-	if (ex->head_out && !ex->hold_stream) {
-		/* Too late for an answer: the agent must not take what it got
-		 * for the whole. */
-		exchange_end(ex, "error");
-		return;
-	}
-	if (ex->con != NULL && ex->con->kind == CONNECTOR_MCP &&
-	    (ex->msg.kind == MCP_REQUEST || ex->hold_stream))
-		answer_mcp(ex, event, text);
-	else
-		answer_http(ex, event, text);
-	ex->delivered = true;
-	exchange_end(ex, "denied");
+	exchange_end(ex, exchange_say_no(ex, id) ? "denied" : "error");
 }
 
 /* --- ending ------------------------------------------------------------------- */
@@ -369,13 +376,14 @@ tell_hold_done(struct exchange *ex)
 	chan_end(ex->f->broker);
 }
 
-static void
-finish_record(struct exchange *ex, const char *status)
+void
+exchange_record_end(struct exchange *ex, const char *status)
 {
 	if (!ex->is_call || ex->outcome_done)
 		return;
 	if (!ex->recorded)
-		record_denial(ex);
+		ex->decision = uuid_v7();
+	exchange_record_denial(ex);
 	ex->outcome_done = true;
 	record_outcome(ex, ex->end_status != NULL ? ex->end_status : status);
 	tell_hold_done(ex);
@@ -390,7 +398,7 @@ exchange_end(struct exchange *ex, const char *status)
 	if (ex->over)
 		return;
 	ex->over = true;
-	finish_record(ex, status);
+	exchange_record_end(ex, status);
 	keep = ex->delivered && ex->keep_alive && drained(ex);
 	if (!ex->delivered) {
 		exchange_free(ex);
@@ -398,6 +406,7 @@ exchange_end(struct exchange *ex, const char *status)
 		return;
 	}
 	if (c->state == CONN_EXCHANGE) {
+		conn_keep_leftover(c, ex);
 		exchange_free(ex);
 		conn_kick(c);
 		conn_next(c, keep);
@@ -430,52 +439,16 @@ exchange_client_gone(struct exchange *ex)
 /* --- the kill switch ------------------------------------------------------------ */
 
 bool
-exchange_killed(const struct exchange *ex, const char **target_r)
+exchange_killed(struct exchange *ex, const char **target_r)
 {
+	/* Read before the page: a kill that comes meanwhile has a new one. */
+	uint64_t epoch = killpage_epoch(ex->f->kill);
+
+	if (ex->step > STEP_CLASSIFY && epoch == ex->kill_epoch)
+		return false;
 	*target_r = svc_killed(ex->f, ex->view, ex->con_at, ex->con,
 	    ex->session, ex->msg.tool.n > 0 ? ex->msg.tool : ex->action.tool);
+	if (*target_r == NULL && ex->step > STEP_CLASSIFY)
+		ex->kill_epoch = epoch;
 	return *target_r != NULL;
-}
-
-/* On an event stream of which all was sent, between two events, the call can
- * still be answered: a client that only saw its stream end would wait. */
-bool
-exchange_cut_answers(const struct exchange *ex)
-{
-	return ex->con->kind == CONNECTOR_MCP && ex->msg.kind == MCP_REQUEST &&
-	    (ex->hold_stream || ex->sse != NULL) && ex->chunked_out &&
-	    ex->c->out.len == 0;
-}
-
-void
-exchange_cut(struct exchange *ex, const char *target, enum reason r)
-{
-	const char *why = map_get(&ex->f->kills, slice_str(target));
-
-	ex->reason = r;
-	ex->verdict.by = r == REASON_KILLED ? "kill" : "session";
-	ex->detail = arena_printf(ex->a, "(%s%s%s)", target,
-	    why == NULL ? "" : ": ", why == NULL ? "" : why);
-	if (ex->detail == NULL)
-		ex->detail = (char *)(uintptr_t)"";
-	upstream_cancel(ex->ureq);
-	ex->ureq = NULL;
-	upstream_close(ex->u, true);
-	ex->u = NULL;
-	ex->end_status = "cut";
-	ex->mode = RESP_END;
-	ex->keep_alive = false;
-	if (!ex->head_out || exchange_cut_answers(ex)) {
-		ex->hold_stream = ex->head_out;	/* as the last event */
-		exchange_answer_refusal(ex);
-		return;
-	}
-	/* What was waiting to be sent of the killed call is not sent. */
-	buf_reset(&ex->c->out);
-	finish_record(ex, "cut");
-	ex->over = true;
-	struct conn *c = ex->c;
-
-	exchange_free(ex);
-	conn_abort(c);
 }

@@ -133,6 +133,7 @@ flow_new(const struct flow_setup *setup, const struct snap *snap,
 	list_init(&f->exchanges);
 	list_init(&f->listeners);
 	svc_init(f);
+	cut_init(f);
 	f->kill = killpage_map(setup->killpage_fd, false);
 	if (f->kill == NULL || f->eventfd < 0) {
 		err_set(err, "no kill page: the parent must give one");
@@ -153,7 +154,7 @@ flow_new(const struct flow_setup *setup, const struct snap *snap,
 	    (uint64_t)f->view->conf->limits.record_ms);
 	svc_listen_recorder(f);
 	deadline_start(f);
-	if (loop_fd_add(f->loop, f->eventfd, LOOP_READ, svc_on_kill, f) ==
+	if (loop_fd_add(f->loop, f->eventfd, LOOP_READ, cut_on_kill, f) ==
 	    NULL)
 		return NULL;
 	return f;
@@ -209,5 +210,7 @@ flow_stop(struct flow *f)
 	}
 	while (!list_empty(&f->conns))
 		conn_abort(list_entry(f->conns.next, struct conn, link));
+	while (!list_empty(&f->cuts.conns))
+		conn_abort(list_entry(f->cuts.conns.next, struct conn, link));
 	emit_flush(f->emit);
 }

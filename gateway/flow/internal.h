@@ -115,13 +115,26 @@ struct asks {
 	uint32_t uses;
 };
 
+/* What a kill or the end of a session stopped and what is not put away yet:
+ * see cut.c. An exchange or a connection is in one of these lists instead of
+ * flow.exchanges or flow.conns. */
+struct cuts {
+	struct list telling, closing, recording;	/* exchanges */
+	struct list conns;		/* of no exchange: to be aborted */
+	struct loop_timer *timer;
+	uint32_t n, acked;		/* cut by kills; of them, reported */
+	uint64_t waits_for, stored;	/* epochs */
+	uint64_t wait_until_ms;
+	bool queued;			/* a slice */
+};
+
 struct flow {
 	struct loop *loop;
 	unsigned index;
 	struct view *view;
 	struct killpage *kill;
-	uint64_t kill_seen;		/* epoch acted upon */
 	int eventfd;
+	struct cuts cuts;
 	struct emit *emit;
 	struct chan *keeper, *broker, *detector;
 	bool synced;			/* the broker told all it knows */
@@ -159,6 +172,13 @@ struct listener {
 enum conn_state { CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS, CONN_EXCHANGE,
 	CONN_SPLICE, CONN_CLOSING };
 
+/* Of whom the bytes in a connection's buffer are, once their exchange is
+ * over: connector, session, agent, user, tool. */
+struct leftover {
+	uint64_t hash[5], epoch;
+	unsigned n;			/* 0: nobody's, or all has left */
+};
+
 struct conn {
 	struct list link;
 	struct flow *f;
@@ -178,6 +198,10 @@ struct conn {
 	uint64_t bytes_in, bytes_out;
 	uint64_t out_seen, all_seen;	/* see deadline.c */
 	unsigned stuck_s, quiet_s;
+	uint64_t ex_began;		/* bytes_out when ex began */
+	bool partial;			/* the last write left something */
+	bool cut;			/* in flow.cuts.conns */
+	struct leftover left;
 };
 
 void conn_accept(struct listener *l);
@@ -188,8 +212,14 @@ void conn_kick(struct conn *c);
 /* After what is in c->out has left: close. */
 void conn_finish(struct conn *c);
 void conn_abort(struct conn *c);
-/* The peer sees the end now; the connection itself is still to be closed. */
-void conn_sever(struct conn *c);
+/* The peer sees the end now, TLS's own too when orderly; nothing more is heard
+ * of it, and the connection itself is still to be closed. */
+void conn_sever(struct conn *c, bool orderly);
+/* Writes what is in c->out, as far as the kill page lets it. c may be gone. */
+void conn_flush(void *c);
+/* The exchange is over and what came from upstream is still in c->out. */
+void conn_keep_leftover(struct conn *c, const struct exchange *ex);
+bool conn_leftover_killed(struct conn *c);
 /* The exchange is over: read the next request, or close. */
 void conn_next(struct conn *c, bool keep);
 void conn_begin_sniff(struct conn *c);
@@ -216,6 +246,7 @@ struct exchange {
 	struct arena *a;
 	enum step step;
 	bool running, over, waiting_body;
+	bool stopped, told;		/* cut; and the agent knows */
 
 	/* the request */
 	struct http1_head *req;
@@ -294,6 +325,10 @@ struct exchange {
 	unsigned refusal_status;
 	const char *end_status;		/* of the outcome */
 	bool recorded, outcome_done;
+
+	/* the kill switch */
+	uint64_t kill_epoch;		/* nothing stood against it then */
+	char *cut_target, *source;	/* source: once the agent is gone */
 };
 
 /* Takes c->head and the bytes it was read from (used) off c->in. */
@@ -307,11 +342,9 @@ void exchange_client_data(struct exchange *ex);
 void exchange_client_gone(struct exchange *ex);
 /* The agent's buffer has drained below the low mark. */
 void exchange_drained(struct exchange *ex);
-/* Cut now: the kill switch (target: which), or a session that was closed. */
-void exchange_cut(struct exchange *ex, const char *target, enum reason r);
-/* Will the cut be told to the agent, as the last event of its stream? */
-bool exchange_cut_answers(const struct exchange *ex);
-bool exchange_killed(const struct exchange *ex, const char **target_r);
+/* Is it killed? After CLASSIFY this is one load while the page stays as it
+ * is. */
+bool exchange_killed(struct exchange *ex, const char **target_r);
 /* Sets why and answers STEP_REFUSE. */
 enum step_result exchange_refuse(struct exchange *ex, enum reason r,
     const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -319,6 +352,11 @@ enum step_result exchange_refuse(struct exchange *ex, enum reason r,
  * emits the exception event. */
 bool exchange_exception(struct exchange *ex, enum reason r,
     const char *detail);
+/* For cut.c: the parts of an exchange's end. */
+void exchange_record_denial(struct exchange *ex);
+/* Queues the refusal that names the event; false: too late for an answer. */
+bool exchange_say_no(struct exchange *ex, struct uuid event);
+void exchange_record_end(struct exchange *ex, const char *status);
 /* Tells the agent, in its own protocol, and ends the exchange. */
 void exchange_answer_refusal(struct exchange *ex);
 void exchange_end(struct exchange *ex, const char *status);
@@ -329,6 +367,21 @@ void exchange_end(struct exchange *ex, const char *status);
 
 /* Sends (again, to a restarted broker) what is held. 0 or -1. */
 int call_send_hold(struct exchange *ex);
+
+/* ---- cutting: the kill switch, and sessions that end ------------------------- */
+
+void cut_init(struct flow *f);
+/* From here on not a byte of it passes; the rest (what the agent is told, the
+ * closing, the outcome) follows in slices. ex is over, and still there. */
+void exchange_cut(struct exchange *ex, const char *target, enum reason r);
+/* The same for a connection that carries no exchange. */
+void conn_cut(struct conn *c);
+/* The connection goes away before its exchange was put away. */
+void cut_detach(struct exchange *ex);
+/* The broker has stored the kills up to this epoch. */
+void cut_stored(struct flow *f, uint64_t epoch);
+/* The eventfd. */
+void cut_on_kill(void *ctx, unsigned events);
 
 /* ---- call_response's parts ------------------------------------------------- */
 
@@ -388,6 +441,9 @@ void session_unref(struct session *s);
 enum policy_state svc_state(struct flow *f, const struct connector *c);
 const struct tool_state *svc_tool(struct flow *f, const char *connector,
     struct slice tool);
+/* On the kill page, of "tool/CONNECTOR/TOOL". */
+uint64_t svc_tool_hash(struct flow *f, const char *connector,
+    struct slice tool);
 void svc_tool_seen(struct flow *f, const char *connector, struct slice tool,
     const uint8_t digest[32], struct slice description);
 /* The agent cancelled a request: a held one is cancelled wherever it waits. */
@@ -401,7 +457,6 @@ void svc_leaf_forget(struct flow *f, struct conn *c);
 const char *svc_killed(struct flow *f, const struct view *v, size_t con_at,
     const struct connector *con, const struct session *s,
     struct slice tool);
-void svc_on_kill(void *ctx, unsigned events);
 
 /* ---- deadlines: deadline.c ----------------------------------------------------- */
 

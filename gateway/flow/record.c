@@ -44,7 +44,7 @@ common(struct exchange *ex, struct jsonw *w)
 	uuid_format(ex->call, call);
 	jsonw_str(w, "call", call);
 	principal(w, &ex->session->who);
-	jsonw_str(w, "source", ex->c->source);
+	jsonw_str(w, "source", ex->c != NULL ? ex->c->source : ex->source);
 	jsonw_str(w, "transport", transport(ex));
 	jsonw_str(w, "connector", a->connector);
 	jsonw_slice(w, "method", a->method);

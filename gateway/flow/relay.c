@@ -692,11 +692,11 @@ relay_send_request_body(struct exchange *ex)
 	fill_request(ex);
 	if (ex->over)
 		return;
-	if (ex->uout.len > 0 && exchange_killed(ex, &target)) {
-		exchange_cut(ex, target, REASON_KILLED);
-		return;
-	}
 	while (ex->uout.len > 0) {
+		if (exchange_killed(ex, &target)) {
+			exchange_cut(ex, target, REASON_KILLED);
+			return;
+		}
 		ssize_t k = stream_write(ex->u->s, buf_data(&ex->uout),
 		    ex->uout.len);
 
@@ -731,12 +731,12 @@ relay_upstream_event(void *ctx, unsigned events)
 	struct exchange *ex = ctx;
 	const char *target;
 
+	if (!ex->over && exchange_killed(ex, &target))
+		exchange_cut(ex, target, REASON_KILLED);
+	if (ex->stopped && ex->u != NULL)	/* until it is closed */
+		upstream_watch(ex->u, 0, NULL, NULL);
 	if (ex->over || ex->u == NULL)
 		return;
-	if (exchange_killed(ex, &target)) {
-		exchange_cut(ex, target, REASON_KILLED);
-		return;
-	}
 	if ((events & LOOP_WRITE) && ex->uout.len > 0) {
 		relay_send_request_body(ex);
 		if (ex->over || ex->u == NULL)

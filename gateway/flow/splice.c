@@ -55,11 +55,15 @@ pump(struct splice *s)
 {
 	struct conn *c = s->c;
 
-	if (splice_killed(s)) {
-		conn_abort(c);
+	if (c->cut) {
+		upstream_watch(s->u, 0, NULL, NULL);	/* until it is closed */
 		return;
 	}
 	while (c->in.len > 0) {
+		if (splice_killed(s)) {
+			conn_cut(c);
+			return;
+		}
 		ssize_t k = stream_write(s->u->s, buf_data(&c->in), c->in.len);
 
 		if (k == TLS_WANT_READ || k == TLS_WANT_WRITE)

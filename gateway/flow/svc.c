@@ -1,7 +1,7 @@
 /*
  * svc - the other roles as the path of a call sees them: what the broker
- * pushes (sessions, tools, states, kills), what is asked (leaf, credential,
- * advice, approval), and the kill switch's wake-up.
+ * pushes (sessions, tools, states, kills), and what is asked (leaf, credential,
+ * advice, approval).
  */
 #include "internal.h"
 
@@ -331,6 +331,17 @@ tool_key(char *space, size_t n, const char *connector, struct slice tool)
 	return slice_make(space, c + tool.n);
 }
 
+uint64_t
+svc_tool_hash(struct flow *f, const char *connector, struct slice tool)
+{
+	char target[1100] = "tool/";
+	struct slice k = tool_key(target + 5, sizeof(target) - 5, connector,
+	    tool);
+
+	target[5 + k.n] = '\0';
+	return killpage_hash(f->kill, target);
+}
+
 const struct tool_state *
 svc_tool(struct flow *f, const char *connector, struct slice tool)
 {
@@ -449,6 +460,17 @@ on_kill_state(struct flow *f, struct unpack *u)
 	return 0;
 }
 
+static int
+on_kill_stored(struct flow *f, struct unpack *u)
+{
+	uint64_t epoch = unpack_u64(u);
+
+	if (!unpack_done(u))
+		return -1;
+	cut_stored(f, epoch);
+	return 0;
+}
+
 const char *
 svc_killed(struct flow *f, const struct view *v, size_t con_at,
     const struct connector *con, const struct session *s, struct slice tool)
@@ -479,61 +501,6 @@ svc_killed(struct flow *f, const struct view *v, size_t con_at,
 			return NULL;
 	}
 	return target;
-}
-
-static bool
-cut_by_kill(const struct exchange *ex, const char **target_r)
-{
-	return !ex->over && ex->con != NULL && ex->step > STEP_CLASSIFY &&
-	    exchange_killed(ex, target_r);
-}
-
-/* The eventfd: something was killed. Cut what runs against it, then say so. */
-void
-svc_on_kill(void *ctx, unsigned events)
-{
-	struct flow *f = ctx;
-	uint64_t n, epoch = killpage_epoch(f->kill);
-	const char *target;
-	uint32_t cut = 0;
-	struct buf *b;
-
-	(void)events;
-	if (read(f->eventfd, &n, sizeof(n)) != sizeof(n))
-		return;
-	/* First every agent sees its stream end; what each cut costs beyond
-	 * that (the outcome, two TLS states) comes after. */
-	list_each(it, &f->exchanges) {
-		struct exchange *ex = list_entry(it, struct exchange, link);
-
-		if (cut_by_kill(ex, &target) && ex->head_out &&
-		    !exchange_cut_answers(ex))
-			conn_sever(ex->c);
-	}
-	list_each_safe(it, tmp, &f->exchanges) {
-		struct exchange *ex = list_entry(it, struct exchange, link);
-
-		if (!cut_by_kill(ex, &target))
-			continue;
-		exchange_cut(ex, target, REASON_KILLED);
-		cut++;
-	}
-	list_each_safe(it, tmp, &f->conns) {
-		struct conn *c = list_entry(it, struct conn, link);
-
-		if (c->splice != NULL && splice_killed(c->splice)) {
-			conn_abort(c);
-			cut++;
-		}
-	}
-	f->kill_seen = epoch;
-	if (f->broker == NULL || (b = chan_begin(f->broker,
-	    MSG_KILL_ACK)) == NULL)
-		return;
-	pack_u64(b, epoch);
-	pack_u32(b, cut);
-	chan_end(f->broker);
-	chan_flush(f->broker);
 }
 
 /* --- approvals --------------------------------------------------------------------- */
@@ -777,6 +744,8 @@ on_broker(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 		return on_connector_put(f, &u);
 	case MSG_KILL_STATE:
 		return on_kill_state(f, &u);
+	case MSG_KILL_STORED:
+		return on_kill_stored(f, &u);
 	case MSG_HOLD_VERDICT:
 		return on_verdict(f, &u);
 	case MSG_CONSUMED:

@@ -427,3 +427,9 @@ emit_connected(const struct emit *e)
 {
 	return e->chan != NULL;
 }
+
+size_t
+emit_queued(const struct emit *e)
+{
+	return e->bytes;
+}

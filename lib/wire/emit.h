@@ -54,5 +54,7 @@ void emit_on_other(struct emit *e, chan_msg_fn *fn, loop_fn *on_attach,
     void *ctx);
 struct chan *emit_chan(struct emit *e);
 bool emit_connected(const struct emit *e);
+/* Bytes that wait to be acknowledged. */
+size_t emit_queued(const struct emit *e);
 
 #endif

@@ -7,7 +7,9 @@
  *	[-n]		a new connection for each request
  *	[-u COUNT]	each connection another name, h0.NAME .. ; ends when each
  *			was used once (without -r), or goes round (-r)
- *	[-S]		event streams; [-k] until all of them were closed
+ *	[-S]		event streams; [-k] until all of them were closed: tells
+ *			when each got its last byte, Portreeve's refusal, its end
+ *	[-t]		tells when each request began and what it took
  *
  * Certificates are verified. Prints "begin" and "end" around what is measured,
  * so that others can measure the same time, then one line of JSON.
@@ -47,7 +49,7 @@ struct client {
 	size_t head_n;
 	bool have_head, told_open;
 	uint64_t left;			/* of the answer's body */
-	uint64_t begun_ns, last_ns, closed_ns;
+	uint64_t begun_ns, last_ns, own_ns, closed_ns;
 	char tail[TAIL_MAX];		/* of a stream, to find stamps in */
 	size_t tail_n;
 };
@@ -61,7 +63,7 @@ static struct options {
 	const char *ca, *target, *proxy, *auth, *name, *path, *body_file;
 	int conns, count;
 	double warm, seconds;
-	bool new_each, repeat, streams, kill;
+	bool new_each, repeat, streams, kill, trace;
 } opt = { .name = "bench.localhost", .path = "/rpc", .conns = 1, .warm = 1,
 	.seconds = 4 };
 
@@ -70,7 +72,7 @@ static SSL_CTX *ctx;
 static int ep;
 static char *body;
 static size_t body_n;
-static struct samples latency, delay;
+static struct samples latency, delay, trace;	/* trace: begun, took */
 static bool recording, stopping;
 static uint64_t done_n, failed, refused, bytes, opened, closed_n;
 static int next_name;
@@ -238,6 +240,10 @@ finished(struct client *c)
 		sample(&latency, now_ns() - c->begun_ns);
 		done_n++;
 	}
+	if (recording && opt.trace) {
+		sample(&trace, c->begun_ns);
+		sample(&trace, now_ns() - c->begun_ns);
+	}
 	if (!opt.new_each) {
 		next_request(c);
 		return;
@@ -335,9 +341,14 @@ check_end(const char *p, size_t n)
 static int
 take(struct client *c, const char *p, size_t n)
 {
+	static const char own[] = "Portreeve: ";
 	size_t used;
 
-	c->last_ns = now_ns();
+	/* A refusal comes in a TLS record of its own. */
+	if (memmem(p, n, own, sizeof(own) - 1) != NULL)
+		c->own_ns = now_ns();
+	else
+		c->last_ns = now_ns();
 	if (!c->have_head) {
 		if (read_head(c, p, n, &used) != 0)
 			return -1;
@@ -543,12 +554,12 @@ seconds_from_now(double s)
 }
 
 static void
-print_times(const char *key, const struct client *clients, bool last)
+print_times(const char *key, const uint64_t *first, size_t step, size_t n)
 {
 	printf(",\"%s\":[", key);
-	for (int i = 0; i < opt.conns; i++)
-		printf("%s%llu", i > 0 ? "," : "", (unsigned long long)(last ?
-		    clients[i].last_ns : clients[i].closed_ns));
+	for (size_t i = 0; i < n; i++)
+		printf("%s%llu", i > 0 ? "," : "", (unsigned long long)
+		    *(const uint64_t *)((const char *)first + i * step));
 	printf("]");
 }
 
@@ -567,9 +578,14 @@ report(const struct client *clients, double seconds)
 	    quantile_us(&latency, 0.5), quantile_us(&latency, 0.99), delay.n,
 	    quantile_us(&delay, 0.5), quantile_us(&delay, 0.99), last_error);
 	if (opt.kill) {
-		print_times("last_ns", clients, true);
-		print_times("closed_ns", clients, false);
+		size_t n = (size_t)opt.conns, step = sizeof(*clients);
+
+		print_times("last_ns", &clients->last_ns, step, n);
+		print_times("own_ns", &clients->own_ns, step, n);
+		print_times("closed_ns", &clients->closed_ns, step, n);
 	}
+	if (opt.trace)
+		print_times("trace_ns", trace.v, sizeof(*trace.v), trace.n);
 	printf("}\n");
 }
 
@@ -607,7 +623,7 @@ read_options(int argc, char **argv)
 {
 	int o;
 
-	while ((o = getopt(argc, argv, "C:T:x:a:s:p:b:c:w:d:nu:rSk")) != -1) {
+	while ((o = getopt(argc, argv, "C:T:x:a:s:p:b:c:w:d:nu:rSkt")) != -1) {
 		switch (o) {
 		case 'C': opt.ca = optarg; break;
 		case 'T': opt.target = optarg; break;
@@ -624,6 +640,7 @@ read_options(int argc, char **argv)
 		case 'r': opt.repeat = true; break;
 		case 'S': opt.streams = true; break;
 		case 'k': opt.kill = true; break;
+		case 't': opt.trace = true; break;
 		default: exit(64);
 		}
 	}

@@ -4,8 +4,8 @@
  *   origin CERT KEY PERIOD_MS		prints its port on 127.0.0.1
  *
  * POST (any path): reads the body, answers one small JSON-RPC result; a path
- * with /size/N answers a text of N bytes. GET with /sse in its path: a stream
- * of one event per PERIOD_MS that carries the time it was written.
+ * with /size/N answers a text of N bytes. A path with /sse: a stream of one
+ * event per PERIOD_MS that carries the time it was written.
  */
 #include "common.h"
 
@@ -32,7 +32,7 @@ struct peer {
 	uint64_t next_ns;
 	size_t in_n;
 	uint64_t body_left;
-	bool in_body;
+	bool in_body, wants_stream;
 	long size;			/* of the answer, -1: the small one */
 	char *out;
 	size_t out_n, out_at, out_cap;
@@ -189,10 +189,8 @@ begin_request(struct peer *p)
 	p->size = size == NULL ? -1 : strtol(size + 6, NULL, 10);
 	if (p->size > SIZE_MAX_ANSWER)
 		return -1;
-	if (strncmp(p->in, "GET ", 4) == 0 && strstr(p->in, "/sse") != NULL)
-		begin_stream(p);
-	else
-		p->in_body = true;
+	p->wants_stream = strstr(p->in, "/sse") != NULL;
+	p->in_body = true;
 	consume(p, (size_t)(end + 4 - p->in));
 	return 1;
 }
@@ -213,7 +211,10 @@ step(struct peer *p)
 	if (p->body_left > 0)
 		return 0;
 	p->in_body = false;
-	answer(p);
+	if (p->wants_stream)
+		begin_stream(p);
+	else
+		answer(p);
 	return 1;
 }
 

@@ -31,22 +31,22 @@ class Broken(Exception):
     """A measurement could not be made."""
 
 
-def prefer(pid):
+def prefer(pid, priority=10):
     """Other work of the machine shall disturb little: subjects, load and
     origin all run round robin before it, where root may say so."""
     try:
         if ROOTLY:
-            os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(10))
+            os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(priority))
     except OSError:
         pass
 
 
-def _quick(cpu):
+def _quick(cpu, priority):
     def before():
         os.setsid()
         if PINNED:
             os.sched_setaffinity(0, {cpu})
-        prefer(os.getpid())
+        prefer(os.getpid(), priority)
     return before
 
 
@@ -74,8 +74,9 @@ def build():
 running = []
 
 
-def start(cmd, cpu, log, **kw):
-    p = subprocess.Popen([str(c) for c in cmd], preexec_fn=_quick(cpu),
+def start(cmd, cpu, log, priority=10, **kw):
+    p = subprocess.Popen([str(c) for c in cmd],
+                         preexec_fn=_quick(cpu, priority),
                          stdin=subprocess.DEVNULL,
                          stderr=open(log, "ab"), **kw)
     running.append(p)
@@ -243,10 +244,11 @@ class Scene:
     def names():
         return [f"h{i}.{NAME}" for i in range(NAMES)]
 
-    def origin(self, period_ms=1000, cpu=LOAD_CPU):
+    def origin(self, period_ms=1000, cpu=LOAD_CPU, priority=10):
         log = self.dir / "origin.log"
         p = start([OUT / "origin", self.dir / "srv.crt", self.dir / "srv.key",
-                   period_ms], cpu, log, stdout=subprocess.PIPE, text=True)
+                   period_ms], cpu, log, priority, stdout=subprocess.PIPE,
+                  text=True)
         line = p.stdout.readline()
         if not line:
             raise Broken("the origin does not start:\n" + log.read_text())
@@ -373,6 +375,8 @@ class Portreeve(Subject):
     name = "portreeve"
     ca = "portreeve-ca.pem"
     sink = True
+    neighbour_port = None   # a second connector, for an agent of its own
+    more_conf = ""
 
     def begin(self):
         d = self.scene.dir
@@ -402,6 +406,19 @@ agents: [coder]
 tools:
   echo: {{ class: read-only }}
 """)
+        if self.neighbour_port:
+            (base / "connectors.d/neighbour.yaml").write_text(f"""\
+name: neighbour
+kind: mcp
+url: https://{NAME}:{self.neighbour_port}/
+hosts: ["{NAME}:{self.neighbour_port}"]
+pin: [127.0.0.1]
+owner: bench
+purpose: measuring
+agents: [neighbour]
+tools:
+  echo: {{ class: read-only }}
+""")
         self.conf = base / "portreeve.yaml"
         self.conf.write_text(f"""\
 state: {base}/state
@@ -415,7 +432,7 @@ trust: {{ system: false, files: [{d}/ca.crt] }}
 business_hours: {{ zone: Europe/Berlin, days: mon-fri, from: "08:00", to: "18:00" }}
 sinks:
   - {{ name: archive, type: file, path: {base}/export/events.jsonl }}
-""" + os.environ.get("PORTREEVE_BENCH_CONF", ""))
+""" + self.more_conf + os.environ.get("PORTREEVE_BENCH_CONF", ""))
         r, w = os.pipe()
         self.p = start([BIN / "portreeve", "serve", "-c", self.conf,
                         "--ready-fd", w], SUBJECT_CPU, self.log,
@@ -427,15 +444,32 @@ sinks:
                          self.log.read_text()[-3000:])
         os.close(r)
         shutil.copy(base / "state/keeper/ca.pem", d / self.ca)
+        self.proxy = f"127.0.0.1:{port}"
+        self.args = self.agent("coder")
+
+    def agent(self, name):
+        """The load's arguments for an agent of this name."""
         token = self.run("session", "open", "--user", "alice", "--agent",
-                         "coder", "--for", "1h").stdout.strip()
-        auth = base64.b64encode(f"coder:{token}".encode()).decode()
-        self.args = ("-x", f"127.0.0.1:{port}", "-a", f"Basic {auth}")
+                         name, "--for", "1h").stdout.strip()
+        auth = base64.b64encode(f"{name}:{token}".encode()).decode()
+        return ("-x", self.proxy, "-a", f"Basic {auth}")
 
     def run(self, *args):
+        """An operator's command; it shares the CPU with the daemons. began_ns:
+        when it was executed, without what this program takes to fork."""
+        r, w = os.pipe()
+
+        def before():
+            if PINNED:
+                os.sched_setaffinity(0, {SUBJECT_CPU})
+            prefer(os.getpid())
+            os.write(w, time.monotonic_ns().to_bytes(8, "little"))
         p = subprocess.run([BIN / "portreeve", *args, "-c", self.conf],
                            text=True, capture_output=True,
-                           preexec_fn=lambda: prefer(os.getpid()))
+                           preexec_fn=before)
+        self.began_ns = int.from_bytes(os.read(r, 8), "little")
+        os.close(r)
+        os.close(w)
         if p.returncode != 0:
             raise Broken(f"portreeve {' '.join(args)}: {p.stderr}")
         return p
@@ -446,16 +480,19 @@ sinks:
 class Load:
     """The load generator under way; `begun` and `ended` frame what counts."""
 
-    def __init__(self, subject, *args, cpu=LOAD_CPU):
+    def __init__(self, subject, *args, cpu=LOAD_CPU, priority=10, port=None,
+                 via=None):
         d = subject.scene.dir
-        self.log = d / "load.log"
+        port, via = port or subject.origin_port, via or subject.args
+        self.log = d / f"load-{port}.log"
         ca = d / "all.crt"
         ca.write_text("".join(
             (d / n).read_text() for n in {"ca.crt", subject.ca}))
         cmd = [OUT / "load", "-C", ca, "-T",
-               f"127.0.0.1:{subject.origin_port}" if subject.args
-               else subject.target, "-s", NAME, *subject.args, *args]
-        self.p = start(cmd, cpu, self.log, stdout=subprocess.PIPE, text=True)
+               f"127.0.0.1:{port}" if via else subject.target, "-s", NAME,
+               *via, *args]
+        self.p = start(cmd, cpu, self.log, priority, stdout=subprocess.PIPE,
+                       text=True)
 
     def wait(self, word):
         line = self.p.stdout.readline().strip()

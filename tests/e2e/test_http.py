@@ -940,6 +940,61 @@ with suite.case("SSE: a reader that stops holds the upstream, memory stays"):
     check(plain.server.flooded < 64 * MB,
           f"the upstream sent {plain.server.flooded} bytes to no reader")
 
+# --- kills ------------------------------------------------------------------------------------------
+
+def ticking(connector):
+    """A tool that sends progress for a minute; read up to the first."""
+    p = subprocess.Popen(
+        ["curl", "-sSN", "-H", f"Authorization: Bearer {token}", "-H",
+         "Accept: text/event-stream, application/json", "-H",
+         "Content-Type: application/json", "-d", json.dumps(
+             call("ticks", {"count": 6000, "every": 0.01})),
+         gw.url(connector)], stdout=subprocess.PIPE, text=True, bufsize=1)
+    for line in p.stdout:
+        if "progress" in line:
+            return p
+    raise Failed("no event of a stream")
+
+
+with suite.case("a kill's reason is the last event of every stream"):
+    n = 40
+    streams = [ticking("plain") for _ in range(n)]
+    out = gw.cli("kill", "connector/plain", "--reason", "leaking PATs").stdout
+    has(out, f"{n} streams cut")
+    for p in streams:
+        rest, _ = p.communicate(timeout=20 * SLOW)
+        last = json.loads(rest.strip().rsplit("data: ", 1)[1])
+        has(json.dumps(last), "kill switch",
+            "(connector/plain: leaking PATs)", "Event: ")
+        equal(last["id"], 1, "the answered request")
+        equal(p.returncode, 0, "curl")
+    until("each outcome is recorded", lambda: len(gw.events(
+        type="call.outcome", connector="plain", tool="ticks",
+        status="cut")) == n)
+    has(gw.events(type="call.outcome", status="cut")[-1]["detail"],
+        "leaking PATs")
+    a = curl(gw, up.url(), token=token, data=call("echo", {"other": 1}))
+    has(a.text, "other")
+    gw.cli("revive", "connector/plain", "--reason", "test")
+
+with suite.case("a kill stops what a finished call has not delivered yet"):
+    body = json.dumps(call("say", {"text": "word " * 20000, "times": 35}))
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", gw.mount_port))
+        s.sendall(f"POST /mcp/plain HTTP/1.1\r\nHost: a\r\nAuthorization: "
+                  f"Bearer {token}\r\nContent-Type: application/json\r\n"
+                  f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        head = recv_all(s, until=b"\r\n\r\n")
+        has(head.decode(), " 200 ")
+        gw.event(type="call.outcome", connector="plain", tool="say",
+                 where=lambda e: e["bytes_out"] > 3 * MB)
+        gw.cli("kill", "tool/plain/say", "--reason", "test", "--force")
+        got = len(recv_all(s))
+        check(got < 3 * MB, f"{got} bytes came after the kill")
+        check(ended(s), "it is still open")
+    gw.cli("revive", "tool/plain/say", "--reason", "test")
+
 # --- observe ----------------------------------------------------------------------------------------
 
 with suite.case("observe: what would be held goes through, and is recorded"):

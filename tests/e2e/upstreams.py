@@ -209,7 +209,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 args["text"])).encode())
             self._send(body, fields=[("Content-Encoding", coding)])
         elif name == "say":
-            self._send(text(args["text"]))
+            self._send(text(args["text"] * args.get("times", 1)))
         elif name == "slow":
             time.sleep(args.get("seconds", 1))
             self._send(text("slept"))

@@ -2,6 +2,7 @@
  * broker: the whole role in this process, between a recorder, two proxies and
  * an operator that the test plays over real sockets, with a real kill page.
  */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,10 +39,12 @@ struct peer_proxy {
 	bool mute;			/* acknowledges no kill */
 	unsigned sessions, deleted, tools, connectors, verdicts, cancels;
 	bool synced, killed;
+	bool why_first;			/* the reason was there at the wake */
+	uint64_t stored;		/* epoch of the kill page */
 	uint8_t hash[32];
 	char session[32], by[256], reason[1100], arguments[4096], id[32];
 	unsigned verdict, consumed, consumed_ok, connector_state, tool_class;
-	char consumed_why[128], tool_mode[16];
+	char kill_reason[128], consumed_why[128], tool_mode[16];
 };
 
 static struct {
@@ -162,10 +165,14 @@ on_broker_msg(void *ctx, struct chan *c, enum msg_type type,
 		p->connector_state = unpack_u8(&u);
 		break;
 	case MSG_KILL_STATE:
-		for (int i = 0; i < 3; i++)
-			unpack_slice(&u);
+		unpack_slice(&u);
+		keep_str(&u, p->kill_reason, sizeof(p->kill_reason));
+		unpack_slice(&u);
 		unpack_i64(&u);
 		p->killed = unpack_u8(&u) != 0;
+		break;
+	case MSG_KILL_STORED:
+		p->stored = unpack_u64(&u);
 		break;
 	case MSG_SYNC_END:
 		p->synced = true;
@@ -202,9 +209,13 @@ on_wake(void *ctx, unsigned events)
 	assert_int_equal(read(t.eventfds[p->index], &n, 8), 8);
 	if (p->mute || p->chan == NULL)
 		return;
+	struct pollfd in = { .fd = chan_fd(p->chan), .events = POLLIN };
+
+	p->why_first = p->killed || poll(&in, 1, 0) == 1;
 	assert_non_null(m = chan_begin(p->chan, MSG_KILL_ACK));
 	pack_u64(m, killpage_epoch(t.page));
 	pack_u32(m, 3);
+	pack_u64(m, clock_mono_ns());
 	assert_int_equal(chan_end(p->chan), 0);
 }
 
@@ -1053,6 +1064,12 @@ test_kill(void **ctx)
 	    "silent")), JSON_NONE);
 	settle();
 	assert_true(t.proxies[0].killed && t.proxies[1].killed);
+	for (int i = 0; i < PROXIES; i++) {
+		assert_true(t.proxies[i].why_first);
+		assert_string_equal(t.proxies[i].kill_reason, "PAT in paste");
+		assert_int_equal(t.proxies[i].stored, num_of("epoch"));
+	}
+	assert_true(num_of("acked_us") < 2000000);
 	assert_int_equal(strncmp(t.proxies[0].reason, "killed", 6), 0);
 	assert_int_equal(events_with("connector.killed"), 1);
 	good("{\"verb\":\"kills\"}");

@@ -80,6 +80,7 @@ struct spares {
 	unsigned narenas, nheads, ndocs;
 	struct buf event;
 	char read[FLOW_READ];		/* what an upstream's stream gave */
+	unsigned settled, seconds;	/* see spare_second() */
 };
 
 struct flow;
@@ -92,6 +93,10 @@ void spare_doc(struct flow *f, struct json_doc *d);
 void spare_doc_back(struct flow *f, struct json_doc *d);
 /* An empty buffer for an event of at most max bytes, until the next call. */
 struct buf *spare_event(struct flow *f, size_t max);
+/* A long stream has given back what it does not need; once a second, what many
+ * of them have left goes back to the system. */
+void spare_settled(struct flow *f);
+void spare_second(struct flow *f);
 
 /* ---- asking another role: answers come by number ------------------------- */
 

@@ -1,5 +1,5 @@
-/* cmd_proxy - portreeve proxy env: the lines that bring a runtime's calls
- * through the proxy. */
+/* cmd_proxy - portreeve proxy env|pac: the lines that bring a runtime's calls
+ * through the proxy, and the file that does it for browsers and their kin. */
 #include "console/commands.h"
 #include "console/onramp.h"
 
@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "jsonw.h"
+#include "pac.h"
 
 enum { OPT_FOR = CLI_OPT_OWN, OPT_DIR, OPT_CA, OPT_ADDRESS, OPT_NO_PROXY };
 
@@ -23,7 +24,8 @@ static const struct option longs[] = {
 static const char usage[] =
     "env --for curl|git|node|python|java|go|generic\n"
     "           [--dir FOLDER] [--ca FILE] [--address HOST:PORT]"
-    " [--no-proxy LIST]";
+    " [--no-proxy LIST]\n"
+    "       portreeve proxy pac [--address HOST:PORT]";
 
 struct options {
 	struct cli cli;
@@ -129,14 +131,8 @@ env(struct options *o, struct onramp *ramp)
 	char dir[4096];
 	int rc;
 
-	if (o->address != NULL)
-		onramp_set_proxy(ramp, o->address);
 	if (o->no_proxy != NULL)
 		onramp_set_no_proxy(ramp, o->no_proxy);
-	if (ramp->proxy == NULL) {
-		cli_error("the configuration has no `explicit:` listener");
-		return CLI_FAILED;
-	}
 	if (o->dir != NULL)
 		snprintf(dir, sizeof(dir), "%s", o->dir);
 	else if ((rc = default_dir(dir, sizeof(dir))) != CLI_OK)
@@ -150,13 +146,42 @@ env(struct options *o, struct onramp *ramp)
 	return CLI_OK;
 }
 
+static int
+pac(const struct onramp *ramp)
+{
+	struct buf b;
+	int rc = CLI_OK;
+
+	buf_init(&b, 1u << 20);
+	if (pac_write(ramp->catalogue, ramp->proxy, &b) != 0) {
+		cli_error("the file would be larger than 1 MiB");
+		rc = CLI_FAILED;
+	} else {
+		printf("%.*s", SLICE_FMT(buf_slice(&b)));
+	}
+	buf_free(&b);
+	return rc;
+}
+
+static int
+dispatch(struct options *o, struct onramp *ramp, int verb)
+{
+	if (o->address != NULL)
+		onramp_set_proxy(ramp, o->address);
+	if (ramp->proxy == NULL) {
+		cli_error("the configuration has no `explicit:` listener");
+		return CLI_FAILED;
+	}
+	return verb == 0 ? env(o, ramp) : pac(ramp);
+}
+
 int
 cmd_proxy(int argc, char **argv)
 {
-	static const char *const verbs[] = { "env" };
+	static const char *const verbs[] = { "env", "pac" };
 	struct options o = { .runtime = -1 };
 	struct onramp ramp;
-	int opt, rc;
+	int opt, rc, verb;
 
 	cli_init(&o.cli, "proxy");
 	while ((opt = cli_next(argc, argv, longs, o.args, &o.nargs, 1)) >= 0) {
@@ -177,12 +202,13 @@ cmd_proxy(int argc, char **argv)
 	}
 	if (opt == -2 || o.cli.help)
 		return cli_usage(&o.cli, usage);
-	if (cli_verb("proxy", o.args[0], verbs, ARRAY_LEN(verbs)) < 0)
+	verb = cli_verb("proxy", o.args[0], verbs, ARRAY_LEN(verbs));
+	if (verb < 0)
 		return CLI_USAGE;
-	if (o.runtime < 0)
+	if (verb == 0 && o.runtime < 0)
 		return cli_usage(&o.cli, usage);
 	if ((rc = onramp_open(&ramp, &o.cli)) == CLI_OK)
-		rc = env(&o, &ramp);
+		rc = dispatch(&o, &ramp, verb);
 	onramp_close(&ramp);
 	return rc;
 }

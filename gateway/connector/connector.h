@@ -38,6 +38,10 @@
 #include "redact.h"
 #include "snap.h"
 
+/* A name of our own: who asks for it through a proxy gets the page that tells
+ * whether its CA is trusted. No connector may have it. */
+#define CONNECTOR_SELF_HOST "trust.portreeve.internal"
+
 enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
 
 struct connector_tool {

@@ -91,6 +91,19 @@ read_url(const struct yaml_doc *d, const struct yaml_node *root,
 }
 
 static int
+not_our_own(const struct yaml_doc *d, const struct yaml_node *root,
+    const struct connector *c, struct err *err)
+{
+	for (size_t i = 0; i < c->nhosts; i++)
+		if (strcmp(c->hosts[i].host, CONNECTOR_SELF_HOST) == 0) {
+			yaml_err(d, root, err, "%s is Portreeve's own, for "
+			    "the test of trust", CONNECTOR_SELF_HOST);
+			return -1;
+		}
+	return 0;
+}
+
+static int
 each_scalar(const struct yaml_doc *d, const struct yaml_node *root,
     const char *key, struct err *err, size_t *n_r)
 {
@@ -521,6 +534,7 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    read_texts(d, root, c, err) != 0 ||
 	    read_url(d, root, c, err) != 0 ||
 	    read_lists(d, root, c, err) != 0 ||
+	    not_our_own(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
@@ -720,7 +734,8 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
 	buf_init(&creds, SECTION_MAX);
 	pack_u32(&all, (uint32_t)set->n);
 	pack_u32(&names, (uint32_t)set->n);
-	pack_u32(&hosts, nhosts);
+	pack_u32(&hosts, nhosts + 1);
+	pack_str(&hosts, CONNECTOR_SELF_HOST);
 	pack_u32(&creds, ncreds);
 	for (size_t i = 0; i < set->n; i++) {
 		const struct connector *c = &set->v[i];

@@ -434,7 +434,8 @@ read_head(struct conn *c)
 	if (r == HTTP1_MORE)
 		return;
 	if (r == HTTP1_DONE) {
-		begin_exchange(c, used);
+		if (!onramp_take(c, used))
+			begin_exchange(c, used);
 		return;
 	}
 	enum http1_error error = c->head->error;

@@ -145,6 +145,7 @@ struct flow {
 	struct tls_ctx *server_ctx;
 	struct tls_key *leaf_key;
 	uint8_t mac_key[32];
+	struct buf root;		/* DER of what agents are to trust */
 	struct dns *dns;
 	struct upstream_pool *pool;
 	struct map sessions;		/* token hash -> struct session */
@@ -201,6 +202,7 @@ struct conn {
 	uint64_t ex_began;		/* bytes_out when ex began */
 	bool partial;			/* the last write left something */
 	bool cut;			/* in flow.cuts.conns */
+	bool self;			/* a tunnel to CONNECTOR_SELF_HOST */
 	struct leftover left;
 };
 
@@ -469,6 +471,13 @@ void splice_data(struct conn *c);
 void splice_free(struct splice *s);
 /* Does a kill of the people behind it, or of all, stand against it? */
 bool splice_killed(const struct splice *s);
+
+/* ---- on-ramps: what a client may read without a token ---------------------------- */
+
+void onramp_set_root(struct flow *f, struct slice der);
+/* Is the request whose head was read for us? Then it is answered, its head
+ * (used bytes) is taken, and the connection goes on by itself. */
+bool onramp_take(struct conn *c, size_t used);
 
 /* ---- identity -------------------------------------------------------------------- */
 

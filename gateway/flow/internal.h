@@ -166,11 +166,13 @@ struct listener {
 	enum conf_listener_kind kind;
 	int fd;
 	struct loop_fd *watch;
+	struct addr_cidr *from;		/* balancers that are believed */
+	size_t nfrom;
 };
 
 /* ---- a connection from an agent ------------------------------------------ */
 
-enum conn_state { CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS, CONN_EXCHANGE,
+enum conn_state { CONN_BALANCER, CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS, CONN_EXCHANGE,
 	CONN_SPLICE, CONN_CLOSING };
 
 /* Of whom the bytes in a connection's buffer are, once their exchange is
@@ -202,6 +204,7 @@ struct conn {
 	uint64_t ex_began;		/* bytes_out when ex began */
 	bool partial;			/* the last write left something */
 	bool cut;			/* in flow.cuts.conns */
+	bool trusted;			/* a balancer: who it names is who it is */
 	bool self;			/* a tunnel to CONNECTOR_SELF_HOST */
 	struct leftover left;
 };
@@ -471,6 +474,17 @@ void splice_data(struct conn *c);
 void splice_free(struct splice *s);
 /* Does a kill of the people behind it, or of all, stand against it? */
 bool splice_killed(const struct splice *s);
+
+/* ---- balancers in front: the PROXY protocol --------------------------------------- */
+
+/* Who is believed on this listener, by the configuration of the start. */
+void balancer_init(struct listener *l, const char *address);
+/* A new connection of this listener: must it begin with a header, or not? */
+void balancer_accept(const struct listener *l, struct conn *c,
+    const struct addr *peer);
+/* State CONN_BALANCER with bytes in c->in: true when the state is CONN_HEAD;
+ * else it waits for more, or c is gone. */
+bool balancer_read(struct conn *c);
 
 /* ---- on-ramps: what a client may read without a token ---------------------------- */
 

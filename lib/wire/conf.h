@@ -14,6 +14,7 @@
  *   listen:
  *     - explicit: 127.0.0.1:3128
  *     - mount: 127.0.0.1:8080
+ *       proxy_protocol: { from: [10.0.0.0/8] }   # balancers in front
  *   connectors: connectors.d       # relative to this file
  *   rules: /usr/share/portreeve/rules   # detection/, redaction/, injection/
  *   uncatalogued: refuse           # or splice
@@ -60,6 +61,9 @@ extern const char *const conf_effect_names[CONF_EFFECTS];
 struct conf_listener {
 	enum conf_listener_kind kind;
 	char *address;			/* "127.0.0.1:3128", "[::1]:8080" */
+	char **from;			/* "ip" or "ip/bits": who sends a
+					 * PROXY protocol header, and must */
+	size_t nfrom;
 };
 
 struct conf_sink {

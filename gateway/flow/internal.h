@@ -294,6 +294,7 @@ struct exchange {
 
 	/* upstream */
 	struct slice cred_name, cred_value;	/* wiped after use */
+	struct slice via_value;		/* Proxy-Authorization */
 	struct literals *literals;	/* a credential an upstream may echo */
 	struct upstream_request *ureq;
 	struct upstream *u;
@@ -485,6 +486,13 @@ void balancer_accept(const struct listener *l, struct conn *c,
 /* State CONN_BALANCER with bytes in c->in: true when the state is CONN_HEAD;
  * else it waits for more, or c is gone. */
 bool balancer_read(struct conn *c);
+
+/* ---- the proxy on the way to an upstream: via.c in gateway/upstream ----------------- */
+
+/* Asks the keeper for the credential of such a proxy: the question's number,
+ * 0: it cannot be asked. The answer is MSG_CRED, as for a connector's. */
+uint64_t svc_via_credential(struct flow *f, const struct connector_via *v,
+    ask_fn *fn, void *ctx);
 
 /* ---- on-ramps: what a client may read without a token ---------------------------- */
 

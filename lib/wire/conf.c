@@ -54,6 +54,8 @@ conf_free(struct conf *c)
 	free(c->user);
 	free(c->connectors_dir);
 	free(c->rules_dir);
+	free(c->upstream_proxy);
+	free(c->upstream_proxy_credential);
 	free(c);
 }
 
@@ -115,6 +117,8 @@ conf_pack(struct buf *b, const struct conf *c)
 	pack_str(b, c->user);
 	pack_str(b, c->connectors_dir);
 	pack_str(b, c->rules_dir);
+	pack_str(b, c->upstream_proxy);
+	pack_str(b, c->upstream_proxy_credential);
 	pack_u8(b, c->sandbox_best_effort);
 	pack_u8(b, c->splice_uncatalogued);
 	pack_u8(b, c->trust_system);
@@ -258,6 +262,8 @@ conf_unpack(struct slice section)
 	c->user = unpack_strdup(&u);
 	c->connectors_dir = unpack_strdup(&u);
 	c->rules_dir = unpack_strdup(&u);
+	c->upstream_proxy = unpack_optional(&u);
+	c->upstream_proxy_credential = unpack_optional(&u);
 	c->sandbox_best_effort = unpack_below(&u, 2);
 	c->splice_uncatalogued = unpack_below(&u, 2);
 	c->trust_system = unpack_below(&u, 2);

@@ -18,6 +18,7 @@
  *   connectors: connectors.d       # relative to this file
  *   rules: /usr/share/portreeve/rules   # detection/, redaction/, injection/
  *   uncatalogued: refuse           # or splice
+ *   upstream_proxy: { url: http://proxy:3128, credential: px }
  *   trust: { system: true, files: [ca.pem] }
  *   business_hours: { zone: Europe/Berlin, days: mon-fri,
  *     from: "08:00", to: "18:00" }
@@ -105,6 +106,9 @@ struct conf {
 	struct conf_listener *listeners;
 	size_t nlisteners;
 	bool splice_uncatalogued;
+	char *upstream_proxy;		/* URL, NULL: none; checked where the
+					 * catalogue is compiled */
+	char *upstream_proxy_credential;	/* name, or NULL */
 	bool trust_system;
 	char **trust_files;
 	size_t ntrust_files;

@@ -383,6 +383,21 @@ read_uncatalogued(struct reader *r, const struct yaml_node *v)
 }
 
 static int
+read_upstream_proxy(struct reader *r, const struct yaml_node *v)
+{
+	static const char *const keys[] = { "url", "credential" };
+	struct conf *c = r->c;
+
+	if (yaml_check_keys(r->d, v, keys, ARRAY_LEN(keys), r->err) != 0 ||
+	    yaml_get_str(r->d, v, "url", &c->upstream_proxy, r->err) != 0 ||
+	    yaml_get_str(r->d, v, "credential", &c->upstream_proxy_credential,
+	    r->err) != 0)
+		return -1;
+	return c->upstream_proxy != NULL ? 0 :
+	    missing(r, v, "`upstream_proxy`", "url");
+}
+
+static int
 check_file(struct reader *r, const struct yaml_node *at, const char *path)
 {
 	struct stat st;
@@ -838,6 +853,7 @@ static const struct {
 	{ "connectors", read_connectors },
 	{ "rules", read_rules },
 	{ "uncatalogued", read_uncatalogued },
+	{ "upstream_proxy", read_upstream_proxy },
 	{ "trust", read_trust },
 	{ "business_hours", read_hours },
 	{ "matrix", read_matrix },

@@ -843,6 +843,12 @@ http2_reset(struct http2_stream *st, uint32_t code)
 	output(st->h);
 }
 
+void
+http2_whole(struct http2_stream *st)
+{
+	st->whole = true;
+}
+
 bool
 http2_stream_complete(const struct http2_stream *st)
 {
@@ -862,7 +868,7 @@ http2_stream_free(struct http2_stream *st)
 	buf_wipe_free(&st->body);
 	buf_wipe_free(&st->text);
 	if (h != NULL && !st->closed &&
-	    (st->state != OUT_DONE || (!h->server && !st->in_end)))
+	    (st->state != OUT_DONE || (!h->server && !st->in_end && !st->whole)))
 		http2_reset(st, h->server ? NGHTTP2_INTERNAL_ERROR :
 		    NGHTTP2_CANCEL);
 	st->user = NULL;

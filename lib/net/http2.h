@@ -107,6 +107,8 @@ void http2_reset(struct http2_stream *st, uint32_t code);
 /* The user's interest ends. What was taken of a complete message still leaves;
  * else the stream is reset. NULL-safe. */
 void http2_stream_free(struct http2_stream *st);
+/* Its message was whole by its length, though the peer has not ended it yet. */
+void http2_whole(struct http2_stream *st);
 bool http2_stream_complete(const struct http2_stream *st);
 
 #endif

@@ -35,7 +35,7 @@ struct http2_stream {
 
 	/* the peer's message */
 	struct buf text, body;		/* text goes first */
-	bool final, chunked, in_end, end_told;
+	bool final, chunked, in_end, end_told, whole;
 
 	/* ours */
 	struct buf otext, out;

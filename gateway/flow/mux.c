@@ -109,7 +109,7 @@ static const struct http2_events events = { on_request, on_refused, on_output,
 /* --- the connection ------------------------------------------------------------------ */
 
 /* A field section must come whole within header_time; a connection without a
- * stream ends after idle_time. */
+ * stream ends after limits.idle. */
 static void
 set_timer(struct mux *m)
 {

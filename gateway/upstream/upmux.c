@@ -11,6 +11,9 @@
 
 #define READ_MAX 16384u
 #define READS_A_WAKE 16
+/* Servers end a connection after a number of requests, often 1,000, and refuse
+ * what is sent at that moment: ours ends before. */
+#define REQUESTS_MAX 900
 #define OUT_MAX (HTTP2_OUT_HIGH * 4)
 
 struct upmux_set {
@@ -30,6 +33,7 @@ struct upmux {
 	struct buf out;
 	char peer[ADDR_TEXT_MAX];
 	uint64_t idle_since_ms;		/* 0: it has streams */
+	unsigned requests;
 	bool closed;
 };
 
@@ -172,6 +176,7 @@ open_stream(struct upmux *m)
 	u->s = stream_virtual(&ops, h->st);
 	memcpy(u->peer, m->peer, sizeof(u->peer));
 	m->idle_since_ms = 0;
+	m->requests++;
 	return u;
 }
 
@@ -291,7 +296,8 @@ upmux_get(struct upmux_set *set, struct slice key)
 	list_each(it, &set->muxes) {
 		struct upmux *m = list_entry(it, struct upmux, link);
 
-		if (slice_is(key, m->key) && http2_has_room(m->h2))
+		if (slice_is(key, m->key) && m->requests < REQUESTS_MAX &&
+		    http2_has_room(m->h2))
 			return open_stream(m);
 	}
 	return NULL;
@@ -330,7 +336,8 @@ upmux_sweep(struct upmux_set *set)
 			m->idle_since_ms = 0;
 		else if (m->idle_since_ms == 0)
 			m->idle_since_ms = now;
-		else if (now - m->idle_since_ms >= set->idle_ms)
+		else if (now - m->idle_since_ms >= set->idle_ms ||
+		    m->requests >= REQUESTS_MAX)
 			mux_close(m);
 	}
 }

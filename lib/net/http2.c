@@ -119,17 +119,15 @@ refuse(struct http2 *h, struct http2_stream *st, const char *why,
     uint32_t code)
 {
 	h->ev->refused(h->ctx, why);
+	st->refused = true;
 	(void)nghttp2_submit_rst_stream(h->s, NGHTTP2_FLAG_NONE, st->id, code);
 	return 0;
 }
 
 static int
-on_begin_frame(nghttp2_session *s, const nghttp2_frame_hd *hd, void *ctx)
+count_frame(struct http2 *h, uint8_t type)
 {
-	struct http2 *h = ctx;
-
-	(void)s;
-	switch (hd->type) {
+	switch (type) {
 	case NGHTTP2_HEADERS:
 	case NGHTTP2_DATA:
 		return 0;
@@ -142,6 +140,35 @@ on_begin_frame(nghttp2_session *s, const nghttp2_frame_hd *hd, void *ctx)
 	default:
 		return noise(h);
 	}
+}
+
+/* nghttp2 does not tell of every frame: reads the frames' heads (RFC 9113,
+ * 4.1) along with it. */
+static int
+count_frames(struct http2 *h, struct slice in)
+{
+	while (in.n > 0) {
+		size_t k = h->skip < in.n ? h->skip : in.n;
+
+		if (k == 0) {
+			k = sizeof(h->hd) - h->hd_n;
+			if (k > in.n)
+				k = in.n;
+			memcpy(h->hd + h->hd_n, in.p, k);
+			h->hd_n += (unsigned)k;
+		} else {
+			h->skip -= k;
+		}
+		in = slice_sub(in, k, SIZE_MAX);
+		if (h->hd_n < sizeof(h->hd))
+			continue;
+		h->hd_n = 0;
+		h->skip = (size_t)h->hd[0] << 16 | (size_t)h->hd[1] << 8 |
+		    h->hd[2];
+		if (count_frame(h, h->hd[3]) != 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int
@@ -191,12 +218,12 @@ on_invalid_header(nghttp2_session *s, const nghttp2_frame *f,
     const uint8_t *name, size_t nn, const uint8_t *value, size_t vn,
     uint8_t flags, void *ctx)
 {
-	struct http2 *h = ctx;
+	struct http2_stream *st = stream_of(s, f->hd.stream_id);
 
 	(void)name, (void)nn, (void)value, (void)vn, (void)flags;
-	h->ev->refused(h->ctx, "a field name or value is not well-formed");
-	(void)nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE,
-	    f->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
+	if (st != NULL)
+		(void)refuse(ctx, st, "a field name or value is not "
+		    "well-formed", NGHTTP2_PROTOCOL_ERROR);
 	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -336,8 +363,12 @@ on_sent(nghttp2_session *s, const nghttp2_frame *f, void *ctx)
 	/* What a peer makes us reset counts like what it resets itself
 	 * (CVE-2025-8671). */
 	if (f->hd.type == NGHTTP2_RST_STREAM && (st == NULL || !st->ours) &&
-	    f->rst_stream.error_code != NGHTTP2_NO_ERROR)
+	    f->rst_stream.error_code != NGHTTP2_NO_ERROR) {
 		(void)count_reset(h);	/* GOAWAY is still to be sent */
+		if (st != NULL && !st->refused)
+			h->ev->refused(h->ctx, "the content is not as long "
+			    "as it says, or frames are out of order");
+	}
 	if ((f->hd.type != NGHTTP2_DATA && f->hd.type != NGHTTP2_HEADERS) ||
 	    (f->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 || st == NULL)
 		return 0;
@@ -352,9 +383,10 @@ static int
 on_bad_frame(nghttp2_session *s, const nghttp2_frame *f, int code, void *ctx)
 {
 	struct http2 *h = ctx;
+	struct http2_stream *st = stream_of(s, f->hd.stream_id);
 
-	(void)s;
-	(void)f;
+	if (st != NULL)
+		st->refused = true;
 	h->in_headers = false;
 	h->ev->refused(h->ctx, nghttp2_strerror(code));
 	return 0;
@@ -391,8 +423,6 @@ callbacks(void)
 	nghttp2_session_callbacks *cb;
 
 	ASSERT(nghttp2_session_callbacks_new(&cb) == 0);
-	nghttp2_session_callbacks_set_on_begin_frame_callback(cb,
-	    on_begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(cb,
 	    on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
@@ -422,6 +452,7 @@ session_new(bool server, const struct http2_limits *lim,
 	h->ctx = ctx;
 	h->resets = (struct bucket){ HTTP2_RESETS, clock_mono_ms() };
 	h->noise = (struct bucket){ HTTP2_NOISE, clock_mono_ms() };
+	h->skip = server ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
 	list_init(&h->streams);
 	ASSERT(nghttp2_option_new(&o) == 0);
 	nghttp2_option_set_no_auto_window_update(o, 1);
@@ -529,6 +560,10 @@ http2_recv(struct http2 *h, struct slice in)
 
 	if (h->broken)
 		return -1;
+	if (count_frames(h, in) != 0) {
+		h->ev->output(h->ctx);
+		return -1;
+	}
 	k = nghttp2_session_mem_recv(h->s, (const uint8_t *)in.p, in.n);
 	if (k != (ssize_t)in.n) {
 		if (k == NGHTTP2_ERR_BAD_CLIENT_MAGIC)

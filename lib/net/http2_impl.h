@@ -43,6 +43,7 @@ struct http2_stream {
 	enum http2_out state;
 	bool deferred, want_write, submitted, end_sent;
 	bool ours;			/* we reset it */
+	bool refused;			/* ... and said why */
 
 	bool closed, detached;
 	uint32_t code;			/* with which it was closed */
@@ -63,6 +64,9 @@ struct http2 {
 	unsigned nstreams;
 	unsigned credit;		/* WINDOW_UPDATEs that answer DATA */
 	struct bucket resets, noise;
+	uint8_t hd[9];			/* of the frame being read */
+	unsigned hd_n;
+	size_t skip;			/* of its payload, or the preface */
 };
 
 /* The peer's field section becomes text (http2_text.c). */

@@ -358,6 +358,26 @@ method_ok(const char *s)
 	return n > 0 && n < 32 && s[n] == '\0';
 }
 
+/* Names become those of arguments, so each is there once. */
+static bool
+variable_ok(const char *path, struct slice name)
+{
+	struct slice rest = slice_str(path);
+	unsigned n = 0;
+
+	for (size_t i = 0; i < name.n; i++)
+		if ((unsigned char)name.p[i] <= ' ' || name.p[i] == '"' ||
+		    name.p[i] == '\\')
+			return false;
+	while (rest.p != NULL) {
+		struct slice seg = slice_cut(&rest, '/');
+
+		n += seg.n == name.n + 2 && seg.p[0] == '{' &&
+		    slice_eq(slice_sub(seg, 1, name.n), name);
+	}
+	return n == 1;
+}
+
 /* A brace is only where a whole segment is {name}: "/a{b}" would be taken as
  * it is written and match nothing. */
 static bool
@@ -370,8 +390,12 @@ template_ok(const char *path)
 	while (rest.p != NULL) {
 		struct slice seg = slice_cut(&rest, '/');
 
-		if (seg.n > 2 && seg.p[0] == '{' && seg.p[seg.n - 1] == '}')
+		if (seg.n > 2 && seg.p[0] == '{' &&
+		    seg.p[seg.n - 1] == '}') {
 			seg = slice_sub(seg, 1, seg.n - 2);
+			if (!variable_ok(path, seg))
+				return false;
+		}
 		if (slice_chr(seg, '{') >= 0 || slice_chr(seg, '}') >= 0)
 			return false;
 	}
@@ -407,7 +431,8 @@ check_operation(const struct yaml_doc *d, const struct yaml_node *n,
 	}
 	if (!template_ok(o->path)) {
 		yaml_err(d, yaml_get(n, "path"), err, "path: %s: a template "
-		    "is segments, whole ones may be {name}; it has no query",
+		    "is segments, whole ones may be {name}, each name "
+		    "once; it has no query",
 		    o->path);
 		return -1;
 	}

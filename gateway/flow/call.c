@@ -415,6 +415,7 @@ classify_rest(struct exchange *ex)
 	const struct http1_head *h = ex->req;
 	const struct connector_operation *o = connector_operation(ex->con,
 	    h->method, ex->up_path);
+	enum step_result r = STEP_DONE;
 	struct jsonw w;
 	struct buf b;
 
@@ -422,13 +423,19 @@ classify_rest(struct exchange *ex)
 	a->operation = ACTION_HTTP;
 	a->tool = o != NULL ? slice_str(o->name) : slice_str(arena_printf(
 	    ex->a, "%.*s %.*s", SLICE_FMT(h->method),
-	    SLICE_FMT(ex->up_path)));
+	    SLICE_FMT(content_clean(ex, ex->up_path))));
 	buf_init(&b, (size_t)ex->view->conf->limits.body * 7 + 65536);
 	jsonw_init(&w, &b);
 	jsonw_object(&w, NULL);
-	jsonw_slice(&w, "path", ex->up_path);
-	if (ex->up_query.p != NULL)
-		jsonw_slice(&w, "query", ex->up_query);
+	if (o != NULL)
+		params_write_path(&w, o->path, ex->up_path);
+	else
+		jsonw_slice(&w, "path", ex->up_path);
+	if (ex->up_query.p != NULL && params_write_query(&w, ex->up_query) !=
+	    0) {
+		buf_free(&b);
+		return unparseable(ex, "more query parameters than 500");
+	}
 	if (!ex->gated) {
 		jsonw_str(&w, "body_uninspected", media_kind_name(ex->media));
 	} else if (ex->body.len > 0 && ex->media == MEDIA_JSON) {
@@ -443,9 +450,13 @@ classify_rest(struct exchange *ex)
 		jsonw_slice(&w, "body", buf_slice(&ex->body));
 	}
 	jsonw_object_end(&w);
-	a->arguments = arena_copy(ex->a, buf_slice(&b));
+	if (!b.full)
+		a->arguments = arena_copy(ex->a, buf_slice(&b));
+	else
+		r = exchange_refuse(ex, REASON_BODY_TOO_LARGE,
+		    "The call's URL and body are too large together.");
 	buf_free(&b);
-	return STEP_DONE;
+	return r;
 }
 
 enum step_result
@@ -466,6 +477,7 @@ call_classify(struct exchange *ex)
 	a->environment = ex->con->environment;
 	a->data_class = ex->con->data_class;
 	ex->target = (char *)(uintptr_t)agent_url(ex);
+	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
 	    classify_rest(ex);

@@ -20,6 +20,7 @@
 #include "mcp.h"
 #include "media.h"
 #include "pack.h"
+#include "params.h"
 #include "policy.h"
 #include "redact.h"
 #include "sse.h"
@@ -267,7 +268,8 @@ struct exchange {
 	bool is_call;			/* decision and outcome are recorded */
 	struct mcp_message msg;
 	struct action action;
-	char *target;
+	char *target;			/* as the redactor left it */
+	const char *url_rule;		/* what it found in the URL, or NULL */
 	struct policy_verdict verdict;
 	enum policy_advice advice;
 	char *advice_rule, *advice_title;
@@ -399,6 +401,11 @@ void relay_send_message(struct exchange *ex, struct slice json);
 enum step_result content_decode_request(struct exchange *ex);
 /* Why a coded body cannot be read, and the sentence's detail. */
 enum reason content_coding_reason(enum coding_error e);
+/* Redacts ex->target, which every event of the call repeats; what is found
+ * is in ex->url_rule, and REDACT_OUT refuses: a URL cannot be changed. */
+void content_redact_target(struct exchange *ex);
+/* A part of the URL as it may be shown. */
+struct slice content_clean(struct exchange *ex, struct slice part);
 /* Redacts the request: fills new_body when something changed. */
 enum step_result content_redact_request(struct exchange *ex);
 /* One JSON text of the response. *out_r is text itself or lies in scratch.

@@ -40,6 +40,10 @@
 
 enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
 
+/* What an importer leaves to a person: owner, purpose and agents that begin
+ * with it are refused. */
+#define CONNECTOR_PLACEHOLDER "FILL-IN"
+
 struct connector_tool {
 	char *name;
 	enum conf_class klass;
@@ -115,6 +119,8 @@ const struct connector_tool *connector_tool(const struct connector *c,
 /* The REST operation of a request, or NULL: unknown. */
 const struct connector_operation *connector_operation(
     const struct connector *c, struct slice method, struct slice path);
+/* The class that an operation of this method cannot go below. */
+enum conf_class connector_floor(const char *method);
 /* Does a path match a template? {name} stands for one non-empty segment. */
 bool connector_path_match(const char *template, struct slice path);
 

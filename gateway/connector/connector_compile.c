@@ -115,6 +115,18 @@ each_scalar(const struct yaml_doc *d, const struct yaml_node *root,
 }
 
 static int
+refuse_placeholder(const struct yaml_doc *d, const struct yaml_node *n,
+    const char *key, struct err *err)
+{
+	if (n == NULL || !slice_starts(slice_make(n->text, n->len),
+	    CONNECTOR_PLACEHOLDER))
+		return 0;
+	yaml_err(d, n, err, "%s: %s is still to be filled in", key,
+	    CONNECTOR_PLACEHOLDER);
+	return -1;
+}
+
+static int
 read_lists(const struct yaml_doc *d, const struct yaml_node *root,
     struct connector *c, struct err *err)
 {
@@ -152,6 +164,9 @@ read_lists(const struct yaml_doc *d, const struct yaml_node *root,
 		return -1;
 	}
 	c->agents = base_calloc(n, sizeof(*c->agents));
+	for (size_t i = 0; i < n; i++)
+		if (refuse_placeholder(d, list->items[i], "agents", err) != 0)
+			return -1;
 	for (size_t i = 0; i < n; i++)
 		c->agents[c->nagents++] = base_strdup(list->items[i]->text);
 	return 0;
@@ -402,9 +417,8 @@ template_ok(const char *path)
 	return true;
 }
 
-/* The class a method cannot go below. */
-static enum conf_class
-method_floor(const char *method)
+enum conf_class
+connector_floor(const char *method)
 {
 	if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
 	    strcmp(method, "OPTIONS") == 0)
@@ -474,7 +488,7 @@ read_operations(const struct yaml_doc *d, const struct yaml_node *root,
 		o->name = o->tool.name;
 		if (check_operation(d, n, c, o, err) != 0)
 			return -1;
-		enum conf_class floor = method_floor(o->method);
+		enum conf_class floor = connector_floor(o->method);
 
 		if (o->tool.classified && o->tool.klass > floor) {
 			yaml_err(d, n, err, "operation %s: %s is at least %s, "
@@ -507,7 +521,9 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		if (*texts[i].v == NULL)
 			*texts[i].v = base_strdup("");
-		if (yaml_get_str(d, root, texts[i].key, texts[i].v, err) != 0)
+		if (yaml_get_str(d, root, texts[i].key, texts[i].v, err) !=
+		    0 || refuse_placeholder(d, yaml_get(root, texts[i].key),
+		    texts[i].key, err) != 0)
 			return -1;
 	}
 	if (!name_ok(c->name)) {

@@ -22,10 +22,12 @@
  *     results: { off: [personal] }     # all of this kind
  *   matrix: { supervised: { moderate: allow } }
  *   tools: { echo: { class: read-only, approval: auto, enabled: true } }
+ *   graphql: /v1/graphql          # rest: operations there are named by document
  *   operations:                   # rest
  *     - { name: get_item, method: GET, path: "/v1/items/{id}", class: read-only }
  *
- * Floors: a mutating method is at least moderate; DELETE is dangerous.
+ * Floors: a mutating method is at least moderate, a GraphQL mutation (tool
+ * "mutation.FIELD") too; DELETE is dangerous.
  */
 #ifndef CONNECTOR_H
 #define CONNECTOR_H
@@ -63,7 +65,7 @@ struct connector_host {
 
 struct connector {
 	char *name, *path, *owner, *purpose, *vendor, *source, *reviewer,
-	    *review_by, *data_class, *risk, *environment, *ca_pem;
+	    *review_by, *data_class, *risk, *environment, *ca_pem, *graphql;
 	enum connector_kind kind;
 	bool tls, approved, media_stream;
 	enum policy_state state;

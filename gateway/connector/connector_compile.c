@@ -22,7 +22,7 @@ static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
 	"credential", "media", "log_result", "redaction", "matrix", "tools",
-	"operations" };
+	"operations", "graphql" };
 
 static bool
 name_ok(const char *s)
@@ -501,6 +501,35 @@ read_operations(const struct yaml_doc *d, const struct yaml_node *root,
 	return 0;
 }
 
+/* Mutations keep their floor, however a file names them. */
+static int
+read_graphql(const struct yaml_doc *d, const struct yaml_node *root,
+    struct connector *c, struct err *err)
+{
+	const struct yaml_node *n = yaml_get(root, "graphql");
+
+	if (n == NULL)
+		return 0;
+	if (yaml_get_str(d, root, "graphql", &c->graphql, err) != 0)
+		return -1;
+	if (c->kind != CONNECTOR_REST || !http1_path_normal(slice_str(
+	    c->graphql), NULL)) {
+		yaml_err(d, n, err, "graphql: is a path that begins with /, of "
+		    "a connector of kind rest");
+		return -1;
+	}
+	for (size_t i = 0; i < c->ntools; i++)
+		if (slice_starts(slice_str(c->tools[i].name), "mutation.") &&
+		    c->tools[i].klass > CONF_MODERATE) {
+			yaml_err(d, yaml_get(yaml_get(root, "tools"),
+			    c->tools[i].name), err, "%s: a mutation is at "
+			    "least moderate, %s is refused", c->tools[i].name,
+			    conf_class_names[c->tools[i].klass]);
+			return -1;
+		}
+	return 0;
+}
+
 static int
 read_texts(const struct yaml_doc *d, const struct yaml_node *root,
     struct connector *c, struct err *err)
@@ -552,7 +581,7 @@ read_connector(const struct conf *conf, const struct redact *rules,
 {
 	const struct yaml_node *root = d->roots[0];
 	char **optional[] = { &c->ca_pem, &c->credential, &c->cred_type,
-		&c->cred_header, &c->cred_template };
+		&c->cred_header, &c->cred_template, &c->graphql };
 
 	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
 		*optional[i] = base_strdup("");
@@ -568,7 +597,7 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    read_tools(d, root, c, err) != 0 ||
 	    read_operations(d, root, c, err) != 0)
 		return -1;
-	return 0;
+	return read_graphql(d, root, c, err);
 }
 
 static int
@@ -619,7 +648,7 @@ pack_connector(struct buf *b, const struct connector *c)
 	const char *texts[] = { c->name, c->path, c->owner, c->purpose,
 		c->vendor, c->source, c->reviewer, c->review_by, c->data_class,
 		c->risk, c->environment, c->ca_pem, c->credential,
-		c->cred_type, c->cred_header, c->cred_template };
+		c->cred_type, c->cred_header, c->cred_template, c->graphql };
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		pack_str(b, texts[i]);

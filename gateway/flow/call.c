@@ -346,12 +346,10 @@ agent_url(struct exchange *ex)
 }
 
 static void
-resolve_tool(struct exchange *ex, struct tool_state *t)
+resolve_named(struct exchange *ex, struct slice name, struct tool_state *t)
 {
-	const struct connector_tool *ct = connector_tool(ex->con,
-	    ex->action.tool);
-	const struct tool_state *st = svc_tool(ex->f, ex->con->name,
-	    ex->action.tool);
+	const struct connector_tool *ct = connector_tool(ex->con, name);
+	const struct tool_state *st = svc_tool(ex->f, ex->con->name, name);
 
 	*t = (struct tool_state){ CONF_UNKNOWN, true, false, POLICY_DEFAULT };
 	if (ct != NULL)
@@ -366,6 +364,15 @@ resolve_tool(struct exchange *ex, struct tool_state *t)
 		if (ct == NULL)
 			t->approval = st->approval;
 	}
+}
+
+static void
+resolve_tool(struct exchange *ex, struct tool_state *t)
+{
+	if (ex->gql != NULL)
+		gql_resolve(ex, resolve_named, t);
+	else
+		resolve_named(ex, ex->action.tool, t);
 }
 
 static enum step_result
@@ -456,6 +463,8 @@ classify_rest(struct exchange *ex)
 		r = exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The call's URL and body are too large together.");
 	buf_free(&b);
+	if (r == STEP_DONE && gql_is_here(ex) && !arena_failed(ex->a))
+		r = gql_classify(ex);
 	return r;
 }
 
@@ -472,6 +481,7 @@ call_classify(struct exchange *ex)
 	ex->decision = uuid_v7();
 	ex->common = slice_make(NULL, 0);
 	memset(a, 0, sizeof(*a));
+	ex->gql = NULL;
 	a->who = &ex->session->who;
 	a->connector = ex->con->name;
 	a->environment = ex->con->environment;

@@ -260,6 +260,9 @@ redact_rest(struct exchange *ex)
 	if (r == REDACT_CLEAN)
 		return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "%s",
 		    "What is to be redacted is not in the body.");
+	if (!gql_unchanged(ex))
+		return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "%s",
+		    "Redacted, the GraphQL document would be another.");
 	return STEP_DONE;
 }
 

@@ -448,6 +448,10 @@ exchange_killed(struct exchange *ex, const char **target_r)
 		return false;
 	*target_r = svc_killed(ex->f, ex->view, ex->con_at, ex->con,
 	    ex->session, ex->msg.tool.n > 0 ? ex->msg.tool : ex->action.tool);
+	for (size_t i = 0; ex->gql != NULL && i < ex->gql->n &&
+	    *target_r == NULL; i++)
+		*target_r = svc_killed(ex->f, ex->view, ex->con_at, ex->con,
+		    ex->session, ex->gql->fields[i]);
 	if (*target_r == NULL && ex->step > STEP_CLASSIFY)
 		ex->kill_epoch = epoch;
 	return *target_r != NULL;

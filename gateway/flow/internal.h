@@ -11,6 +11,7 @@
 #include "connector.h"
 #include "event.h"
 #include "flow.h"
+#include "graphql.h"
 #include "http1.h"
 #include "inspect.h"
 #include "json.h"
@@ -177,7 +178,7 @@ enum conn_state { CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS, CONN_EXCHANGE,
 /* Of whom the bytes in a connection's buffer are, once their exchange is
  * over: connector, session, agent, user, tool. */
 struct leftover {
-	uint64_t hash[5], epoch;
+	uint64_t hash[5 + GRAPHQL_FIELDS], epoch;
 	unsigned n;			/* 0: nobody's, or all has left */
 };
 
@@ -270,6 +271,7 @@ struct exchange {
 	struct mcp_message msg;
 	struct action action;
 	char *target;			/* as the redactor left it */
+	struct graphql *gql;		/* its fields: "query.NAME"; or NULL */
 	const char *url_rule;		/* what it found in the URL, or NULL */
 	struct policy_verdict verdict;
 	enum policy_advice advice;
@@ -415,6 +417,23 @@ int content_result(struct exchange *ex, struct slice text,
     struct buf *scratch, struct slice *out_r);
 int content_text(struct exchange *ex, struct slice text, struct buf *scratch,
     struct slice *out_r);
+
+/* ---- GraphQL: gql.c ---------------------------------------------------------- */
+
+typedef void resolve_fn(struct exchange *ex, struct slice name,
+    struct tool_state *t);
+
+bool gql_is_here(const struct exchange *ex);	/* the path, of this connector */
+/* The tool by the document; the arguments are there. */
+enum step_result gql_classify(struct exchange *ex);
+/* Has its file a class for a field? */
+bool gql_is_listed(const struct exchange *ex, struct slice field);
+/* The strictest of what is known of each field, never below the type's floor.
+ * named: what is known of one. */
+void gql_resolve(struct exchange *ex, resolve_fn *named,
+    struct tool_state *t);
+/* Runs new_body what was judged? Redaction must not make it another. */
+bool gql_unchanged(struct exchange *ex);
 
 /* ---- events ------------------------------------------------------------------ */
 

@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
-"""What connectors can be besides one MCP server: imported from OpenAPI."""
+"""What connectors can be besides one MCP server: imported from OpenAPI,
+GraphQL."""
+import hashlib
 import os
 import signal
+import subprocess
+from urllib.parse import quote
 
-from support import (Suite, check, curl, equal, has, hasnt, json, until)
+from support import (SLOW, Suite, check, curl, equal, has, hasnt, json, until)
 from upstreams import Upstream
 
 suite = Suite("test_connectors")
@@ -11,7 +15,16 @@ plain = Upstream()
 PIN = {"pin": ["127.0.0.1", "::1"]}
 gw = suite.gateway("connectors", {
     "plain": {"url": plain.url(), **PIN,
-              "tools": {"echo": {"class": "read-only"}}}})
+              "tools": {"echo": {"class": "read-only"}}},
+    "graph": {"kind": "rest", "url": plain.url("/"), **PIN,
+              "graphql": "/graphql", "tools": {
+                  "mutation.wipe": {"class": "dangerous"},
+                  "mutation.note": {"class": "moderate", "approval": "auto"},
+                  "query.hidden": {"enabled": False},
+                  "subscription.ticks": {"class": "read-only"},
+                  "persisted.aa11": {"class": "read-only"}},
+              "operations": [{"name": "ping", "method": "GET",
+                              "path": "/ping", "class": "read-only"}]}})
 token = gw.session()
 conf = gw.env["PORTREEVE_CONFIG"]
 
@@ -83,5 +96,121 @@ with suite.case("an imported connector serves once it is approved"):
     d = gw.event(type="call.decision", connector="shop", verdict="allow")
     equal((d["tool"], d["class"], d["arguments"]),
           ("getItem", "read-only", {"path": {"id": "7"}}), "decision")
+
+# --- GraphQL --------------------------------------------------------------------------
+
+GRAPH = f"http://127.0.0.1:{gw.mount_port}/api/graph/graphql"
+
+
+def graph(document=None, **more):
+    body = {**({"query": document} if document else {}), **more}
+    return curl(gw, GRAPH, via="mount", token=token, data=body)
+
+
+def decision(tool):
+    return gw.event(type="call.decision", connector="graph", tool=tool)
+
+
+with suite.case("GraphQL: a query is named by its fields and is read-only"):
+    a = graph("query Q($n: Int) { me { id } x: other(n: $n) }",
+              variables={"n": 1})
+    equal(a.status, 200, repr(a))
+    d = decision("query.me,other")
+    equal((d["class"], d["verdict"], d["arguments"]["body"]["variables"]),
+          ("read-only", "allow", {"n": 1}), "decision")
+    a = curl(gw, GRAPH + "?query=" + quote("{ get }"), via="mount",
+             token=token)
+    equal(a.status, 200, repr(a))
+    equal(decision("query.get")["method"], "GET", "method")
+    # Not below graphql's path: an operation like any other.
+    a = curl(gw, GRAPH.replace("/graphql", "/ping"), via="mount", token=token)
+    equal(decision("ping")["verdict"], "allow", "ping")
+
+with suite.case("GraphQL: the strictest field decides, aliases hide nothing"):
+    a = graph("mutation { note }")
+    equal(a.status, 200, repr(a))
+    for document, tool, klass in (
+            ("mutation { note safe: wipe }", "mutation.note,wipe",
+             "dangerous"),
+            ("mutation { ...F } fragment F on Mutation { me: wipe }",
+             "mutation.wipe", "dangerous"),
+            ("mutation { other }", "mutation.other", "moderate")):
+        p = subprocess.Popen(
+            ["curl", "-sS", GRAPH, "-H", f"Authorization: Bearer {token}",
+             "-H", "Content-Type: application/json", "-d",
+             json.dumps({"query": document}), "-o", os.devnull],
+            stderr=subprocess.DEVNULL)
+        held = gw.pending()[0]
+        has(gw.cli("approval", "show", held).stdout, tool, klass)
+        gw.cli("approval", "deny", held, "--reason", "no")
+        p.wait(20 * SLOW)
+        equal(decision(tool)["class"], klass, "class")
+
+with suite.case("GraphQL: a field that is off or killed stops all of it"):
+    a = graph("{ me hidden }")
+    equal(a.status, 403, repr(a))
+    gw.cli("kill", "tool/graph/query.secret", "--reason", "test", "--force")
+    equal(graph("{ me secret }").status, 403, "killed")
+    equal(graph("{ me }").status, 200, "not killed")
+    gw.cli("revive", "tool/graph/query.secret", "--reason", "test")
+    equal(graph("{ me secret }").status, 200, "revived")
+
+with suite.case("GraphQL: what can be read in two ways is refused"):
+    two = "query A { a } mutation B { b }"
+    n = len(plain.seen)
+    h = hashlib.sha256(b"{ other }").hexdigest()
+    for status, a in (
+            (400, graph(two)), (400, graph("{ a")), (400, graph()),
+            (400, graph(["{ a }"])), (400, graph("{ a }", Query="{ b }")),
+            (400, graph("{ a }", documentId="x")),
+            (400, graph("{ a }", extensions={"persistedQuery": {
+                "sha256Hash": h}})),
+            (403, graph("subscription { more }")),
+            (400, curl(gw, GRAPH + "?query={b}", "-g", via="mount",
+                       token=token, data={"query": "{ a }"})),
+            (400, curl(gw, GRAPH + "?query={a}&query={b}", "-g", via="mount",
+                       token=token)),
+            (405, curl(gw, GRAPH + "?query=" + quote("mutation { a }"),
+                       via="mount", token=token)),
+            (415, curl(gw, GRAPH, via="mount", token=token, data="{ a }",
+                       ctype="application/graphql"))):
+        equal(a.status, status, repr(a))
+    a = curl(gw, GRAPH, via="mount", token=token, data=[{"query": "{ a }"}])
+    check(a.status >= 400, repr(a))
+    equal(len(plain.seen), n, "requests that arrived")
+    equal(graph(two, operationName="A").status, 200, "one by name")
+    equal(graph("{ a }", extensions={"persistedQuery": {
+        "version": 1, "sha256Hash": hashlib.sha256(b"{ a }").hexdigest()}})
+        .status, 200, "with its own hash")
+    equal(graph("subscription { ticks }").status, 200, "a listed subscription")
+
+with suite.case("GraphQL: a persisted query is an unknown tool"):
+    equal(graph(extensions={"persistedQuery": {"sha256Hash": "aa11"}}).status,
+          200, "one that the file lists")
+    p = subprocess.Popen(
+        ["curl", "-sS", GRAPH, "-H", f"Authorization: Bearer {token}", "-H",
+         "Content-Type: application/json", "-d",
+         json.dumps({"extensions": {"persistedQuery": {"sha256Hash": "bb"}}}),
+         "-o", os.devnull], stderr=subprocess.DEVNULL)
+    gw.cli("approval", "deny", gw.pending()[0], "--reason", "no")
+    p.wait(20 * SLOW)
+    equal(decision("persisted.bb")["class"], "unknown", "class")
+
+with suite.case("GraphQL: a secret leaves the document, its meaning stays"):
+    key = "ghp_" + "016C7C0a9B1d3E5f7G9h1J3k5L7m9N1p3Q5r"
+    a = graph('mutation { note(text: "%s") }' % key)
+    equal(a.status, 200, repr(a))
+    sent = json.loads(plain.seen[-1]["body"])["query"]
+    hasnt(sent, key)
+    has(sent, 'mutation { note(text: "[redacted:')
+
+with suite.case("GraphQL: check refuses a mutation that is read-only"):
+    f = gw.dir / "connectors.d/graph.yaml"
+    text = f.read_text()
+    f.write_text(text.replace('"dangerous"', '"read-only"'))
+    p = gw.cli("check", conf, ok=False)
+    f.write_text(text)
+    check(p.returncode != 0, "accepted")
+    has(p.stdout + p.stderr, "mutation.wipe", "at least moderate")
 
 suite.end()

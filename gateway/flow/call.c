@@ -318,13 +318,6 @@ call_receive(struct exchange *ex)
 
 /* --- CLASSIFY ------------------------------------------------------------ */
 
-static enum step_result
-unparseable(struct exchange *ex, const char *why)
-{
-	ex->refusal_status = 400;
-	return exchange_refuse(ex, REASON_UNPARSEABLE, "(%s)", why);
-}
-
 static const char *
 agent_url(struct exchange *ex)
 {
@@ -396,13 +389,13 @@ classify_mcp(struct exchange *ex)
 		return exchange_refuse(ex, REASON_MEDIA,
 		    "MCP messages are application/json.");
 	if (json_index(&ex->doc, buf_slice(&ex->body), NULL) != JSON_OK)
-		return unparseable(ex, json_error_text(ex->doc.error));
+		return exchange_unparseable(ex, json_error_text(ex->doc.error));
 	mcp_read(&ex->doc, 0, &ex->msg);
 	if (ex->msg.kind == MCP_BATCH)
 		return exchange_refuse(ex, REASON_BATCH,
 		    "Send each message in its own POST.");
 	if (ex->msg.kind == MCP_INVALID)
-		return unparseable(ex, ex->msg.error);
+		return exchange_unparseable(ex, ex->msg.error);
 	a->method = ex->msg.kind == MCP_RESPONSE ? SLICE("response") :
 	    ex->msg.method;
 	a->operation = ex->msg.kind == MCP_RESPONSE ? ACTION_PROTOCOL :
@@ -413,59 +406,6 @@ classify_mcp(struct exchange *ex)
 	if (ex->msg.arguments != JSON_NONE)
 		a->arguments = json_raw(&ex->doc, ex->msg.arguments);
 	return STEP_DONE;
-}
-
-static enum step_result
-classify_rest(struct exchange *ex)
-{
-	struct action *a = &ex->action;
-	const struct http1_head *h = ex->req;
-	const struct connector_operation *o = connector_operation(ex->con,
-	    h->method, ex->up_path);
-	enum step_result r = STEP_DONE;
-	struct jsonw w;
-	struct buf b;
-
-	a->method = h->method;
-	a->operation = ACTION_HTTP;
-	a->tool = o != NULL ? slice_str(o->name) : slice_str(arena_printf(
-	    ex->a, "%.*s %.*s", SLICE_FMT(h->method),
-	    SLICE_FMT(content_clean(ex, ex->up_path))));
-	buf_init(&b, (size_t)ex->view->conf->limits.body * 7 + 65536);
-	jsonw_init(&w, &b);
-	jsonw_object(&w, NULL);
-	if (o != NULL)
-		params_write_path(&w, o->path, ex->up_path);
-	else
-		jsonw_slice(&w, "path", ex->up_path);
-	if (ex->up_query.p != NULL && params_write_query(&w, ex->up_query) !=
-	    0) {
-		buf_free(&b);
-		return unparseable(ex, "more query parameters than 500");
-	}
-	if (!ex->gated) {
-		jsonw_str(&w, "body_uninspected", media_kind_name(ex->media));
-	} else if (ex->body.len > 0 && ex->media == MEDIA_JSON) {
-		if (json_index(&ex->doc, buf_slice(&ex->body), NULL) !=
-		    JSON_OK) {
-			buf_free(&b);
-			return unparseable(ex,
-			    json_error_text(ex->doc.error));
-		}
-		jsonw_raw(&w, "body", buf_slice(&ex->body));
-	} else if (ex->body.len > 0) {
-		jsonw_slice(&w, "body", buf_slice(&ex->body));
-	}
-	jsonw_object_end(&w);
-	if (!b.full)
-		a->arguments = arena_copy(ex->a, buf_slice(&b));
-	else
-		r = exchange_refuse(ex, REASON_BODY_TOO_LARGE,
-		    "The call's URL and body are too large together.");
-	buf_free(&b);
-	if (r == STEP_DONE && gql_is_here(ex) && !arena_failed(ex->a))
-		r = gql_classify(ex);
-	return r;
 }
 
 enum step_result
@@ -490,7 +430,7 @@ call_classify(struct exchange *ex)
 	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
-	    classify_rest(ex);
+	    rest_classify(ex);
 	/* Clients of later revisions ask this first; told no, they go on with
 	 * initialize. To hold it would let each of them wait, to count it as a
 	 * denied call would raise findings about nothing. */

@@ -157,6 +157,13 @@ exchange_refuse(struct exchange *ex, enum reason r, const char *fmt, ...)
 	return STEP_REFUSE;
 }
 
+enum step_result
+exchange_unparseable(struct exchange *ex, const char *why)
+{
+	ex->refusal_status = 400;
+	return exchange_refuse(ex, REASON_UNPARSEABLE, "(%s)", why);
+}
+
 bool
 exchange_exception(struct exchange *ex, enum reason r, const char *detail)
 {

@@ -353,6 +353,8 @@ bool exchange_killed(struct exchange *ex, const char **target_r);
 /* Sets why and answers STEP_REFUSE. */
 enum step_result exchange_refuse(struct exchange *ex, enum reason r,
     const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same for a request that cannot be read: 400. */
+enum step_result exchange_unparseable(struct exchange *ex, const char *why);
 /* The configured answer of a cannot-decide: true when the call may go on;
  * emits the exception event. */
 bool exchange_exception(struct exchange *ex, enum reason r,
@@ -370,6 +372,8 @@ void exchange_end(struct exchange *ex, const char *status);
 #include "steps.def"
 #undef STEP
 
+/* CLASSIFY of a REST connector's call. */
+enum step_result rest_classify(struct exchange *ex);
 /* Sends (again, to a restarted broker) what is held. 0 or -1. */
 int call_send_hold(struct exchange *ex);
 

@@ -179,11 +179,30 @@ cmd_tool(int argc, char **argv)
 	}
 }
 
+/* "away since ... (host: why)" of the first proxy that says so, or NULL. */
+static char *
+away_text(struct op *op, uint32_t connector)
+{
+	uint32_t a = json_first(&op->doc, json_member(&op->doc, connector,
+	    "away"));
+	struct buf b;
+	char *text;
+
+	if (a == JSON_NONE)
+		return NULL;
+	buf_init(&b, 1024);
+	buf_addf(&b, "away since %s (%s)", cli_when(op_str(op, a, "since")),
+	    op_str(op, a, "detail"));
+	text = slice_dup(buf_slice(&b));
+	buf_free(&b);
+	return text;
+}
+
 static int
 connector_ls(struct options *o)
 {
 	static const char *const heads[] = { "CONNECTOR", "OVERRIDE", "SINCE",
-		"BY", "REASON", NULL };
+		"BY", "REASON", "UPSTREAM", NULL };
 	struct op op;
 	uint32_t array, n;
 	int rc;
@@ -200,12 +219,14 @@ connector_ls(struct options *o)
 	for (n = op_first(&op, "connectors", &array); n != JSON_NONE;
 	    n = json_next(&op.doc, array, n)) {
 		const char *state = op_str(&op, n, "override");
+		char *away = away_text(&op, n);
 
 		cli_table_row(t, (const char *[]){
 		    op_str(&op, n, "connector"), state == NULL ?
 		    "(not classified)" : state,
 		    cli_when(op_str(&op, n, "since")),
-		    op_str(&op, n, "by"), op_str(&op, n, "reason") });
+		    op_str(&op, n, "by"), op_str(&op, n, "reason"), away });
+		free(away);
 	}
 	cli_table_end(t, "no connectors");
 out:

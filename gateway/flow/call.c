@@ -567,7 +567,7 @@ call_policy(struct exchange *ex)
 		    conf_trust_names[ex->session->who.trust],
 		    ex->verdict.reason == REASON_ADVICE ? ex->advice_title :
 		    conf_class_names[ex->action.klass]);
-	return STEP_DONE;
+	return away_check(ex);	/* nobody is asked about what cannot run */
 }
 
 enum step_result
@@ -889,6 +889,10 @@ on_upstream(void *ctx, struct upstream *u, enum reason reason,
 	struct exchange *ex = ctx;
 
 	ex->ureq = NULL;
+	if (u != NULL)
+		away_connected(ex);
+	else if (reason == REASON_UPSTREAM)
+		away_failed(ex, detail);
 	if (u == NULL) {
 		exchange_refuse(ex, reason, "%s", detail);
 		exchange_answer_refusal(ex);

@@ -203,6 +203,7 @@ http_status(const struct exchange *ex)
 		return ex->resp == NULL ? 415 : 502;
 	case REASON_REDACTOR_LIMIT:
 		return ex->resp == NULL ? 422 : 502;
+	case REASON_UPSTREAM_AWAY:
 	case REASON_AUDIT_UNAVAILABLE:
 	case REASON_DETECTOR_LATE:
 	case REASON_CREDENTIAL:
@@ -220,6 +221,7 @@ may_repeat(enum reason r)
 	switch (r) {
 	case REASON_UPSTREAM:
 	case REASON_UPSTREAM_TIME:
+	case REASON_UPSTREAM_AWAY:
 	case REASON_AUDIT_UNAVAILABLE:
 	case REASON_DETECTOR_LATE:
 	case REASON_CREDENTIAL:
@@ -251,12 +253,14 @@ static void
 answer_http(struct exchange *ex, const char *event, const char *text)
 {
 	unsigned status = http_status(ex);
+	char retry[12];
 	struct http1_answer a = { .status = status,
 		.word = ex->refusal_word != NULL ? ex->refusal_word :
 		    reason_word(ex->reason), .text = text, .event = event,
 		.head = ex->head_only,
 		.close = !ex->keep_alive || !http1_body_done(&ex->req_body) };
 
+	snprintf(retry, sizeof(retry), "%u", ex->retry_s);
 	if (status == 407) {
 		a.field = "Proxy-Authenticate";
 		a.value = "Basic realm=\"portreeve\"";
@@ -265,7 +269,7 @@ answer_http(struct exchange *ex, const char *event, const char *text)
 		a.value = "Bearer realm=\"portreeve\"";
 	} else if (status == 503) {
 		a.field = "Retry-After";
-		a.value = "2";
+		a.value = ex->retry_s == 0 ? "2" : retry;
 	}
 	if (http1_write_answer(&ex->c->out, &a) != 0)
 		log_error("no room for an error answer");

@@ -155,6 +155,7 @@ struct flow {
 	struct map states;		/* connector -> (void *)(state + 1) */
 	struct map kills;		/* target -> reason text */
 	struct map leaves;		/* host -> struct leaf_entry */
+	struct map away;		/* see away.c */
 	struct map seen_tools;		/* connector NUL tool NUL digest */
 	struct list conns, exchanges;
 	struct list listeners;
@@ -327,7 +328,7 @@ struct exchange {
 	enum reason reason;
 	char *detail;
 	const char *refusal_word;	/* http1 error word when ambiguous */
-	unsigned refusal_status;
+	unsigned refusal_status, retry_s;	/* 0: the reason's own */
 	const char *end_status;		/* of the outcome */
 	bool recorded, outcome_done;
 
@@ -488,6 +489,17 @@ void svc_leaf_forget(struct flow *f, struct conn *c);
 const char *svc_killed(struct flow *f, const struct view *v, size_t con_at,
     const struct connector *con, const struct session *s,
     struct slice tool);
+
+/* ---- upstreams that went away: away.c ------------------------------------------- */
+
+/* FORWARD could not connect (REASON_UPSTREAM), or could. */
+void away_failed(struct exchange *ex, const char *detail);
+void away_connected(struct exchange *ex);
+/* Refuses what is for an upstream that is away. */
+enum step_result away_check(struct exchange *ex);
+/* To a broker that is new: all that are away. */
+void away_tell(struct flow *f);
+void away_stop(struct flow *f);
 
 /* ---- deadlines: deadline.c ----------------------------------------------------- */
 

@@ -1,19 +1,23 @@
 #!/usr/bin/env python3
 """What connectors can be besides one MCP server: imported from OpenAPI,
-GraphQL."""
+GraphQL; and what happens when their upstream goes away."""
 import hashlib
 import os
 import signal
 import subprocess
 from urllib.parse import quote
 
-from support import (SLOW, Suite, check, curl, equal, has, hasnt, json, until)
+from support import (SLOW, Suite, call, check, curl, equal, has, hasnt, json, until)
 from upstreams import Upstream
 
 suite = Suite("test_connectors")
 plain = Upstream()
 PIN = {"pin": ["127.0.0.1", "::1"]}
+leaving = Upstream()
 gw = suite.gateway("connectors", {
+    "leaving": {"url": leaving.url(), **PIN, "agents": ["coder"],
+                "tools": {"echo": {"class": "read-only"},
+                          "ask": {"class": "dangerous"}}},
     "plain": {"url": plain.url(), **PIN,
               "tools": {"echo": {"class": "read-only"}}},
     "graph": {"kind": "rest", "url": plain.url("/"), **PIN,
@@ -212,5 +216,61 @@ with suite.case("GraphQL: check refuses a mutation that is read-only"):
     f.write_text(text)
     check(p.returncode != 0, "accepted")
     has(p.stdout + p.stderr, "mutation.wipe", "at least moderate")
+
+# --- an upstream that goes away -----------------------------------------------------------
+
+def leave(tool="echo", token=token, id=1):
+    return curl(gw, gw.url("leaving"), via="mount", token=token,
+                data=call(tool, id=id))
+
+
+def shown():
+    ls = json.loads(gw.cli("connector", "ls", "--json").stdout)
+    return [c["away"] for c in ls["connectors"]
+            if c["connector"] == "leaving"][0]
+
+
+with suite.case("three failed connections in a row: away, refused at once"):
+    port = leaving.port
+    leaving.stop()
+    for _ in range(3):
+        has(leave().text, "upstream-unreachable")
+    e = gw.event(type="upstream.away", connector="leaving")
+    equal((e["host"], e["port"], e["reason"]),
+          ("localhost", port, "upstream-away"), "event")
+    a = leave()
+    has(a.text, "upstream-away", "tried again in", "later may help")
+    d = gw.event(type="call.decision", connector="leaving",
+                 reason="upstream-away")
+    equal(d["verdict"], "deny", "verdict")
+    a = curl(gw, gw.url("leaving"), via="mount", token=token)
+    equal(a.status, 503, repr(a))
+    has(a.head.lower(), "retry-after: ")
+    # Nobody is asked about a call that cannot run, nobody else learns of it.
+    has(leave("ask").text, "upstream-away")
+    equal(gw.cli("approval", "ls").stdout.count("leaving"), 0, "held calls")
+    has(leave(token=gw.session(agent="other")).text, "not-on-access-list")
+
+with suite.case("connector ls shows it, also after a restart of the broker"):
+    has(gw.cli("connector", "ls").stdout, "away since")
+    equal([(x["host"], x["port"]) for x in shown()], [("localhost", port)],
+          "away")
+    os.kill(gw.roles()["broker"], signal.SIGKILL)
+    until("the broker to be back", lambda: gw.cli(
+        "connector", "ls", "--json", ok=False).returncode == 0 and shown())
+    has(leave().text, "upstream-away")
+
+with suite.case("it is tried, and calls go on when it answers again"):
+    again = Upstream(port=port)
+    e = gw.event(type="upstream.back", connector="leaving",
+                 timeout=60)
+    check(e["duration_us"] > 0, "duration")
+    a = until("a call", lambda: (lambda a: a if "away" not in a.text else
+                                 None)(leave()))
+    equal(a.status, 200, repr(a))
+    check(all(s["method"] == "POST" for s in again.seen), "a probe is no call")
+    equal(shown(), [], "connector ls")
+    equal(len(gw.events(type="finding", rule="fd5de3e2-5e00-4797-8bc2-"
+                        "1822b439d95b")), 0, "findings of repeated denials")
 
 suite.end()

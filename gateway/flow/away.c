@@ -4,8 +4,9 @@
  * is tried until one stands (TLS included), then calls go on.
  *
  * Only what could not be connected is here: an upstream whose certificate is
- * refused, or that is silent once connected, is not away. A connector that is
- * killed or disabled is not tried. Never more entries than the catalogue has
+ * refused, or that is silent once connected, is not away, nor is one behind an
+ * upstream proxy, which answers for it. A connector that is killed or disabled
+ * is not tried. Never more entries than the catalogue has
  * hosts.
  */
 #include "internal.h"
@@ -201,7 +202,7 @@ on_time(void *ctx)
 	struct upstream_request *r;
 	char space[600];
 
-	if (c == NULL) {
+	if (c == NULL || c->via.host[0] != '\0') {
 		tell_broker(a, false);
 		forget(a);
 		return;
@@ -240,6 +241,8 @@ away_failed(struct exchange *ex, const char *detail)
 	struct away *a = find(ex);
 	char space[512];
 
+	if (ex->con->via.host[0] != '\0')
+		return;
 	if (a == NULL) {
 		a = base_calloc(1, sizeof(*a));
 		const char *host;

@@ -437,7 +437,8 @@ read_head(struct conn *c)
 	if (r == HTTP1_MORE)
 		return;
 	if (r == HTTP1_DONE) {
-		begin_exchange(c, used);
+		if (!onramp_take(c, used))
+			begin_exchange(c, used);
 		return;
 	}
 	enum http1_error error = c->head->error;
@@ -463,6 +464,10 @@ conn_process(struct conn *c)
 	if (c->closed)
 		return;
 	switch (c->state) {
+	case CONN_BALANCER:
+		if (balancer_read(c))
+			read_head(c);
+		break;
 	case CONN_HEAD:
 		read_head(c);
 		break;
@@ -563,11 +568,14 @@ conn_accept(struct listener *l)
 
 		c->f = f;
 		c->kind = l->kind;
+		c->state = CONN_HEAD;
 		c->s = stream_plain(fd, slice_make("", 0));
 		buf_init(&c->in, FLOW_IN_MAX);
 		buf_init(&c->out, FLOW_OUT_MAX);
-		if (addr_from_sockaddr((struct sockaddr *)&ss, &a))
+		if (addr_from_sockaddr((struct sockaddr *)&ss, &a)) {
 			addr_format(&a, c->source);
+			balancer_accept(l, c, &a);
+		}
 		list_append(&f->conns, &c->link);
 		f->nconns++;
 		c->timer = loop_timer_new(f->loop, on_timeout, c);

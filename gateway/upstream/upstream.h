@@ -17,6 +17,7 @@
 #include "loop.h"
 #include "reason.h"
 #include "stream.h"
+#include "via.h"
 
 struct upstream_pool;
 struct upstream_request;
@@ -28,6 +29,7 @@ struct upstream_target {
 	const struct addr_cidr *pins;
 	size_t npins;
 	struct slice key;		/* connector, principal, policy */
+	const struct via_target *via;	/* NULL: straight */
 };
 
 struct upstream {

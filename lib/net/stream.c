@@ -161,6 +161,13 @@ stream_shutdown(struct stream *s)
 	return r;
 }
 
+void
+stream_trim(struct stream *s)
+{
+	if (s->tls != NULL)
+		tls_trim(s->tls);
+}
+
 size_t
 stream_pending(const struct stream *s)
 {

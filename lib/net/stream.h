@@ -35,6 +35,8 @@ ssize_t stream_write(struct stream *s, const void *p, size_t n);
 /* Ends our direction: close_notify, then FIN. 1 when done. */
 int stream_shutdown(struct stream *s);
 size_t stream_pending(const struct stream *s);
+/* Gives back memory that a quiet connection does not need. */
+void stream_trim(struct stream *s);
 int stream_fd(const struct stream *s);
 struct tls_conn *stream_tls(const struct stream *s);	/* NULL when plain */
 const char *stream_error(const struct stream *s);

@@ -91,7 +91,7 @@ prepare(struct parent *p, struct err *err)
 	g->listeners = base_calloc(c->nlisteners + 1, sizeof(int));
 	for (size_t i = 0; i < c->nlisteners; i++) {
 		g->listeners[i] = parent_listen_tcp(c->listeners[i].address,
-		    err);
+		    c->listeners[i].kind == CONF_TRANSPARENT, err);
 		if (g->listeners[i] < 0)
 			return -1;
 	}

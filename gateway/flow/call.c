@@ -19,7 +19,7 @@ static enum step_result
 authenticate(struct exchange *ex)
 {
 	struct conn *c = ex->c;
-	bool proxy = !ex->mount;
+	bool proxy = !ex->bearer;
 	uint8_t hash[32];
 
 	/* In a tunnel the CONNECT brought the token; it is looked up again for
@@ -286,6 +286,7 @@ call_receive(struct exchange *ex)
 	if (ex->waiting_body)
 		return read_body(ex);
 	ex->mount = ex->c->kind == CONF_MOUNT;
+	ex->bearer = ex->c->kind != CONF_EXPLICIT;
 	if (ex->mount && ex->req->method_id == HTTP1_M_CONNECT)
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
 		    "This is a mount, not a proxy.");
@@ -792,9 +793,9 @@ write_head(struct exchange *ex, struct slice session_id)
 		    f->known == HTTP1_F_FORWARDED ||
 		    f->known == HTTP1_F_X_FORWARDED_FOR)
 			continue;
-		/* On a mount Authorization carries our own token; a credential
+		/* Our own token, where it comes in Authorization; a credential
 		 * of ours replaces what the agent brought. */
-		if (f->known == HTTP1_F_AUTHORIZATION && ex->mount)
+		if (f->known == HTTP1_F_AUTHORIZATION && ex->bearer)
 			continue;
 		if (ex->cred_name.n > 0 && slice_eq_nocase(f->name,
 		    ex->cred_name))

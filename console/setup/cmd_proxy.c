@@ -1,9 +1,9 @@
 /* cmd_proxy - portreeve proxy env|pac|nft: the lines that bring a runtime's
  * calls through the proxy, the file that does it for browsers and their kin,
  * and the firewall's table that does it for whoever asks nobody. */
-#include "console/commands.h"
-#include "console/nft.h"
-#include "console/onramp.h"
+#include "console/setup/setup.h"
+#include "console/setup/nft.h"
+#include "console/setup/onramp.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>

@@ -10,7 +10,7 @@
 #ifndef NFT_H
 #define NFT_H
 
-#include "console/onramp.h"
+#include "console/setup/onramp.h"
 
 enum nft_what { NFT_PRINT, NFT_CHECK, NFT_APPLY, NFT_REMOVE, NFT_VERIFY };
 

@@ -1,5 +1,5 @@
 /* nft - see nft.h. */
-#include "console/nft.h"
+#include "console/setup/nft.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -235,10 +235,10 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 class Upstream:
-    """The server above, by default on a free port of 127.0.0.1; tls: an
-    SSLContext."""
+    """The server above on a port (0: a free one) of 127.0.0.1 or of `bind`;
+    tls: an SSLContext."""
 
-    def __init__(self, tls=None, bind="127.0.0.1", port=0):
+    def __init__(self, tls=None, port=0, bind="127.0.0.1"):
         kind = type("Server6", (Server,), {"address_family": socket.AF_INET6})
         self.server = (kind if ":" in bind else Server)(
             (bind, port), Handler, bind_and_activate=True)

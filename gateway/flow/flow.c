@@ -55,6 +55,7 @@ client_ctx(struct slice trust, const char *more, struct err *err)
 	if (st == NULL)
 		return NULL;
 	c = tls_client_new(st);
+	tls_client_offer_h2(c);
 	tls_store_free(st);
 	return c;
 }

@@ -181,8 +181,8 @@ struct listener {
 
 /* ---- a connection from an agent ------------------------------------------ */
 
-enum conn_state { CONN_BALANCER, CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS, CONN_EXCHANGE,
-	CONN_SPLICE, CONN_CLOSING };
+enum conn_state { CONN_BALANCER, CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS,
+	CONN_EXCHANGE, CONN_SPLICE, CONN_MUX, CONN_CLOSING };
 
 /* Of whom the bytes in a connection's buffer are, once their exchange is
  * over: connector, session, agent, user, tool. */
@@ -216,6 +216,9 @@ struct conn {
 	bool trusted;			/* a balancer: who it names is who it is */
 	bool self;			/* a tunnel to CONNECTOR_SELF_HOST */
 	struct leftover left;
+	struct mux *mux;		/* CONN_MUX: see mux.c */
+	struct http2_stream *h2_stream;	/* this is one; then no watch */
+	bool gone;			/* ... and it is closed */
 };
 
 void conn_accept(struct listener *l);
@@ -237,7 +240,27 @@ bool conn_leftover_killed(struct conn *c);
 /* The exchange is over: read the next request, or close. */
 void conn_next(struct conn *c, bool keep);
 void conn_begin_sniff(struct conn *c);
+/* A stream of c brings a request; its stream is still to be set. NULL: there
+ * are too many. */
+struct conn *conn_new_stream(struct conn *c, struct http2_stream *st);
+/* Its stream can be read, written, or is closed: acts in the next round. */
+void conn_stream_event(struct conn *v, bool closed);
 void conn_leaf_ready(struct conn *c, struct tls_leaf *leaf, const char *why);
+
+/* ---- HTTP/2 from an agent: mux.c -------------------------------------------- */
+
+void mux_begin(struct conn *c);
+void mux_free(struct mux *m);		/* NULL-safe */
+/* Bytes are in c->in: all are taken. */
+void mux_data(struct conn *c);
+/* Puts frames into c->out. -1: the connection cannot go on. */
+int mux_fill(struct conn *c);
+/* Idle for too long, or a head did not come in time. */
+void mux_timeout(struct conn *c);
+/* After GOAWAY: nothing is left to be said. */
+bool mux_done(const struct conn *c);
+/* Both messages of this stream are over. */
+bool mux_stream_complete(const struct conn *v);
 
 /* ---- one HTTP message pair ------------------------------------------------ */
 

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "log.h"
 #include "map.h"
+#include "upmux.h"
 
 #define TRY_MAX 4
 
@@ -22,6 +23,7 @@ struct upstream_pool {
 	size_t idle_max, idle;
 	struct map by_key;		/* key -> first struct upstream */
 	struct loop_timer *sweep;
+	struct upmux_set *muxes;
 };
 
 struct upstream_request {
@@ -63,6 +65,10 @@ upstream_close(struct upstream *u, bool do_abort)
 {
 	if (u == NULL)
 		return;
+	if (u->h2 != NULL) {
+		upmux_close(u, do_abort);
+		return;
+	}
 	loop_fd_del(u->watch);
 	u->watch = NULL;
 	if (do_abort)
@@ -128,6 +134,7 @@ on_sweep(void *ctx)
 		unlink_idle(old[i]);
 		upstream_close(old[i], false);
 	}
+	upmux_sweep(p->muxes);
 	loop_timer_set(p->sweep, 1000);
 }
 
@@ -143,6 +150,7 @@ upstream_pool_new(struct loop *l, struct dns *dns, uint64_t connect_ms,
 	p->idle_ms = idle_ms;
 	p->idle_max = idle_max;
 	map_init(&p->by_key);
+	p->muxes = upmux_set_new(l, idle_ms);
 	p->sweep = loop_timer_new(l, on_sweep, p);
 	loop_timer_set(p->sweep, 1000);
 	return p;
@@ -169,6 +177,7 @@ upstream_pool_free(struct upstream_pool *p)
 		upstream_close(u, false);
 	}
 	map_free(&p->by_key);
+	upmux_set_free(p->muxes);
 	loop_timer_del(p->sweep);
 	free(p);
 }
@@ -177,6 +186,11 @@ void
 upstream_put(struct upstream *u)
 {
 	struct upstream_pool *p = u->pool;
+
+	if (u->h2 != NULL) {
+		upmux_put(u);
+		return;
+	}
 	struct slice key = slice_str(u->key);
 
 	if (p->idle >= p->idle_max) {
@@ -194,7 +208,10 @@ upstream_put(struct upstream *u)
 void
 upstream_watch(struct upstream *u, unsigned events, loop_fd_fn *fn, void *ctx)
 {
-	loop_fd_rebind(u->watch, events, fn, ctx);
+	if (u->h2 != NULL)
+		upmux_watch(u, events, fn, ctx);
+	else
+		loop_fd_rebind(u->watch, events, fn, ctx);
 }
 
 /* --- a new connection ------------------------------------------------------ */
@@ -238,6 +255,25 @@ upstream_cancel(struct upstream_request *r)
 		request_free(r);
 }
 
+/* HTTP/2 was agreed on: the first stream of a new connection. */
+static void
+connected_h2(struct upstream_request *r)
+{
+	upstream_done_fn *fn = r->fn;
+	void *ctx = r->ctx;
+	char peer[ADDR_TEXT_MAX];
+
+	addr_format(&r->addrs[r->at], peer);
+	struct upstream *u = upmux_add(r->pool->muxes, slice_str(r->key), r->s,
+	    r->watch, peer);
+
+	r->s = NULL;
+	r->fd = -1;
+	r->watch = NULL;
+	request_free(r);
+	fn(ctx, u, REASON_NONE, "");
+}
+
 static void
 connected(struct upstream_request *r)
 {
@@ -269,6 +305,10 @@ on_handshake(void *ctx, unsigned events)
 	if (k == TLS_WANT_READ || k == TLS_WANT_WRITE) {
 		loop_fd_set(r->watch, k == TLS_WANT_READ ? LOOP_READ :
 		    LOOP_WRITE);
+		return;
+	}
+	if (k == 1 && r->tls != NULL && tls_conn_h2(stream_tls(r->s))) {
+		connected_h2(r);
 		return;
 	}
 	if (k == 1) {
@@ -456,6 +496,11 @@ upstream_get(struct upstream_pool *p, const struct upstream_target *t,
 	if (u != NULL) {
 		unlink_idle(u);
 		loop_fd_rebind(u->watch, LOOP_READ, NULL, NULL);
+		fn(ctx, u, REASON_NONE, "");
+		return NULL;
+	}
+	u = upmux_get(p->muxes, t->key);
+	if (u != NULL) {
 		fn(ctx, u, REASON_NONE, "");
 		return NULL;
 	}

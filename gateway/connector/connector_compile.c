@@ -1,5 +1,6 @@
 /* connector_compile - the compiler's half of connector.h: YAML to sections. */
 #include "connector.h"
+#include "connector_via.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +22,7 @@ static const char *const cred_types[] = { "bearer", "header" };
 static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
-	"credential", "media", "log_result", "redaction", "matrix", "tools",
+	"credential", "upstream_proxy", "media", "log_result", "redaction", "matrix", "tools",
 	"operations" };
 
 static bool
@@ -87,6 +88,19 @@ read_url(const struct yaml_doc *d, const struct yaml_node *root,
 	c->hosts[0].port = u.authority.port != 0 ? u.authority.port :
 	    http1_scheme_port(u.scheme);
 	c->nhosts = 1;
+	return 0;
+}
+
+static int
+not_our_own(const struct yaml_doc *d, const struct yaml_node *root,
+    const struct connector *c, struct err *err)
+{
+	for (size_t i = 0; i < c->nhosts; i++)
+		if (strcmp(c->hosts[i].host, CONNECTOR_SELF_HOST) == 0) {
+			yaml_err(d, root, err, "%s is Portreeve's own, for "
+			    "the test of trust", CONNECTOR_SELF_HOST);
+			return -1;
+		}
 	return 0;
 }
 
@@ -521,7 +535,9 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    read_texts(d, root, c, err) != 0 ||
 	    read_url(d, root, c, err) != 0 ||
 	    read_lists(d, root, c, err) != 0 ||
+	    not_our_own(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
+	    connector_via_read(d, root, conf, &c->via, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
 	    read_tools(d, root, c, err) != 0 ||
@@ -588,6 +604,7 @@ pack_connector(struct buf *b, const struct connector *c)
 	pack_u8(b, c->approved);
 	pack_u8(b, c->media_stream);
 	pack_i64(b, c->log_result);
+	connector_via_pack(b, &c->via);
 	pack_off(b, c->off_arguments);
 	pack_off(b, c->off_results);
 	pack_u32(b, (uint32_t)c->nhosts);
@@ -702,26 +719,42 @@ out:
 	return r;
 }
 
+static void
+pack_via_credential(struct buf *b, const struct connector_via *v,
+    uint32_t *n)
+{
+	if (v->credential[0] == '\0')
+		return;
+	pack_str(b, v->credential);
+	pack_str(b, "basic");
+	pack_str(b, "Proxy-Authorization");
+	pack_str(b, "");
+	pack_u32(b, 1);
+	pack_str(b, CONNECTOR_VIA);
+	*n += 1;
+}
+
 static int
 add_sections(const struct connector_set *set, struct snap_writer *w,
     struct err *err)
 {
 	int r = 0;
-	struct buf all, names, hosts, creds;
+	struct buf all, names, hosts, creds, rows;
 	uint32_t nhosts = 0, ncreds = 0;
 
-	for (size_t i = 0; i < set->n; i++) {
+	for (size_t i = 0; i < set->n; i++)
 		nhosts += (uint32_t)set->v[i].nhosts;
-		ncreds += set->v[i].credential[0] != '\0';
-	}
 	buf_init(&all, SECTION_MAX);
 	buf_init(&names, SECTION_MAX);
 	buf_init(&hosts, SECTION_MAX);
 	buf_init(&creds, SECTION_MAX);
+	buf_init(&rows, SECTION_MAX);
+	connector_via_pack(&all, &set->via);
 	pack_u32(&all, (uint32_t)set->n);
 	pack_u32(&names, (uint32_t)set->n);
-	pack_u32(&hosts, nhosts);
-	pack_u32(&creds, ncreds);
+	pack_u32(&hosts, nhosts + 1);
+	pack_str(&hosts, CONNECTOR_SELF_HOST);
+	pack_via_credential(&rows, &set->via, &ncreds);
 	for (size_t i = 0; i < set->n; i++) {
 		const struct connector *c = &set->v[i];
 
@@ -729,17 +762,22 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
 		pack_str(&names, c->name);
 		for (size_t k = 0; k < c->nhosts; k++)
 			pack_str(&hosts, c->hosts[k].host);
+		pack_via_credential(&rows, &c->via, &ncreds);
 		if (c->credential[0] == '\0')
 			continue;
-		pack_str(&creds, c->credential);
-		pack_str(&creds, c->cred_type);
-		pack_str(&creds, c->cred_header);
-		pack_str(&creds, c->cred_template);
-		pack_u32(&creds, 1);
-		pack_str(&creds, c->name);
+		pack_str(&rows, c->credential);
+		pack_str(&rows, c->cred_type);
+		pack_str(&rows, c->cred_header);
+		pack_str(&rows, c->cred_template);
+		pack_u32(&rows, 1);
+		pack_str(&rows, c->name);
+		ncreds++;
 	}
+	pack_u32(&creds, ncreds);
+	buf_add_slice(&creds, buf_slice(&rows));
 	/* Cut off, a section would be another registry. */
-	if (all.full || names.full || hosts.full || creds.full) {
+	if (all.full || names.full || hosts.full || rows.full ||
+	    creds.full) {
 		err_set(err, "connectors: more than %u MiB when compiled: "
 		    "split them among instances", SECTION_MAX >> 20);
 		r = -1;
@@ -754,6 +792,7 @@ out:
 	buf_free(&names);
 	buf_free(&hosts);
 	buf_free(&creds);
+	buf_free(&rows);
 	return r;
 }
 
@@ -768,7 +807,7 @@ connector_parse(const struct conf *c, const struct redact *rules,
 
 	set->v = base_calloc(1, sizeof(*set->v));
 	set->n = 1;
-	if (d != NULL)
+	if (d != NULL && connector_via_global(c, &set->via, err) == 0)
 		r = read_connector(c, rules, d, &set->v[0], err);
 	if (r == 0)
 		r = add_sections(set, w, err);
@@ -802,8 +841,11 @@ connector_compile(const struct conf *c, const struct redact *rules,
     struct snap_writer *w, conf_warn_fn *warn, void *ctx, struct err *err)
 {
 	struct connector_set *set = base_calloc(1, sizeof(*set));
-	int r = load_dir(c, rules, set, err);
+	int r = connector_via_global(c, &set->via, err);
 	char text[256];
+
+	if (r == 0)
+		r = load_dir(c, rules, set, err);
 
 	if (r == 0) {
 		if (set->n == 0)

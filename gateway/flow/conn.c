@@ -466,7 +466,8 @@ read_head(struct conn *c)
 	if (r == HTTP1_MORE)
 		return;
 	if (r == HTTP1_DONE) {
-		begin_exchange(c, used);
+		if (!onramp_take(c, used))
+			begin_exchange(c, used);
 		return;
 	}
 	enum http1_error error = c->head->error;
@@ -492,6 +493,10 @@ conn_process(struct conn *c)
 	if (c->closed)
 		return;
 	switch (c->state) {
+	case CONN_BALANCER:
+		if (balancer_read(c))
+			read_head(c);
+		break;
 	case CONN_HEAD:
 		read_head(c);
 		break;
@@ -564,6 +569,7 @@ conn_new(struct flow *f, enum conf_listener_kind kind)
 
 	c->f = f;
 	c->kind = kind;
+	c->state = CONN_HEAD;
 	buf_init(&c->in, FLOW_IN_MAX);
 	buf_init(&c->out, FLOW_OUT_MAX);
 	list_append(&f->conns, &c->link);
@@ -587,6 +593,7 @@ conn_new_stream(struct conn *c, struct http2_stream *st)
 	v->tunnel = c->tunnel;
 	v->tls = c->tls;
 	v->has_token = c->has_token;
+	v->self = c->self;
 	v->authority = c->authority;
 	v->h2_stream = st;
 	return v;
@@ -629,8 +636,10 @@ conn_accept(struct listener *l)
 		struct conn *c = conn_new(f, l->kind);
 
 		c->s = stream_plain(fd, slice_make("", 0));
-		if (addr_from_sockaddr((struct sockaddr *)&ss, &a))
+		if (addr_from_sockaddr((struct sockaddr *)&ss, &a)) {
 			addr_format(&a, c->source);
+			balancer_accept(l, c, &a);
+		}
 		c->watch = loop_fd_add(f->loop, fd, LOOP_READ, on_conn_event,
 		    c);
 	}

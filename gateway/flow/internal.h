@@ -80,6 +80,7 @@ struct spares {
 	unsigned narenas, nheads, ndocs;
 	struct buf event;
 	char read[FLOW_READ];		/* what an upstream's stream gave */
+	unsigned settled, seconds;	/* see spare_second() */
 };
 
 struct flow;
@@ -92,6 +93,10 @@ void spare_doc(struct flow *f, struct json_doc *d);
 void spare_doc_back(struct flow *f, struct json_doc *d);
 /* An empty buffer for an event of at most max bytes, until the next call. */
 struct buf *spare_event(struct flow *f, size_t max);
+/* A long stream has given back what it does not need; once a second, what many
+ * of them have left goes back to the system. */
+void spare_settled(struct flow *f);
+void spare_second(struct flow *f);
 
 /* ---- asking another role: answers come by number ------------------------- */
 
@@ -137,6 +142,7 @@ struct flow {
 	struct cuts cuts;
 	struct emit *emit;
 	struct chan *keeper, *broker, *detector;
+	unsigned asked;			/* classes that ask the detector */
 	bool synced;			/* the broker told all it knows */
 	bool clock_unsound;		/* so the recorder says */
 	struct loop_timer *second;	/* see deadline.c */
@@ -145,6 +151,7 @@ struct flow {
 	struct tls_ctx *server_ctx;
 	struct tls_key *leaf_key;
 	uint8_t mac_key[32];
+	struct buf root;		/* DER of what agents are to trust */
 	struct dns *dns;
 	struct upstream_pool *pool;
 	struct map sessions;		/* token hash -> struct session */
@@ -165,12 +172,14 @@ struct listener {
 	enum conf_listener_kind kind;
 	int fd;
 	struct loop_fd *watch;
+	struct addr_cidr *from;		/* balancers that are believed */
+	size_t nfrom;
 };
 
 /* ---- a connection from an agent ------------------------------------------ */
 
-enum conn_state { CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS, CONN_EXCHANGE,
-	CONN_SPLICE, CONN_MUX, CONN_CLOSING };
+enum conn_state { CONN_BALANCER, CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS,
+	CONN_EXCHANGE, CONN_SPLICE, CONN_MUX, CONN_CLOSING };
 
 /* Of whom the bytes in a connection's buffer are, once their exchange is
  * over: connector, session, agent, user, tool. */
@@ -201,6 +210,8 @@ struct conn {
 	uint64_t ex_began;		/* bytes_out when ex began */
 	bool partial;			/* the last write left something */
 	bool cut;			/* in flow.cuts.conns */
+	bool trusted;			/* a balancer: who it names is who it is */
+	bool self;			/* a tunnel to CONNECTOR_SELF_HOST */
 	struct leftover left;
 	struct mux *mux;		/* CONN_MUX: see mux.c */
 	struct http2_stream *h2_stream;	/* this is one; then no watch */
@@ -312,6 +323,7 @@ struct exchange {
 
 	/* upstream */
 	struct slice cred_name, cred_value;	/* wiped after use */
+	struct slice via_value;		/* Proxy-Authorization */
 	struct literals *literals;	/* a credential an upstream may echo */
 	struct upstream_request *ureq;
 	struct upstream *u;
@@ -492,6 +504,31 @@ void splice_data(struct conn *c);
 void splice_free(struct splice *s);
 /* Does a kill of the people behind it, or of all, stand against it? */
 bool splice_killed(const struct splice *s);
+
+/* ---- balancers in front: the PROXY protocol --------------------------------------- */
+
+/* Who is believed on this listener, by the configuration of the start. */
+void balancer_init(struct listener *l, const char *address);
+/* A new connection of this listener: must it begin with a header, or not? */
+void balancer_accept(const struct listener *l, struct conn *c,
+    const struct addr *peer);
+/* State CONN_BALANCER with bytes in c->in: true when the state is CONN_HEAD;
+ * else it waits for more, or c is gone. */
+bool balancer_read(struct conn *c);
+
+/* ---- the proxy on the way to an upstream: via.c in gateway/upstream ----------------- */
+
+/* Asks the keeper for the credential of such a proxy: the question's number,
+ * 0: it cannot be asked. The answer is MSG_CRED, as for a connector's. */
+uint64_t svc_via_credential(struct flow *f, const struct connector_via *v,
+    ask_fn *fn, void *ctx);
+
+/* ---- on-ramps: what a client may read without a token ---------------------------- */
+
+void onramp_set_root(struct flow *f, struct slice der);
+/* Is the request whose head was read for us? Then it is answered, its head
+ * (used bytes) is taken, and the connection goes on by itself. */
+bool onramp_take(struct conn *c, size_t used);
 
 /* ---- identity -------------------------------------------------------------------- */
 

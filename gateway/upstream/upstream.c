@@ -33,6 +33,7 @@ struct upstream_request {
 	struct tls_ctx *tls;
 	struct addr_cidr *pins;
 	size_t npins;
+	struct via *via;		/* until its tunnel stands */
 	upstream_done_fn *fn;
 	void *ctx;
 	struct dns_query *query;
@@ -231,6 +232,7 @@ request_free(struct upstream_request *r)
 	free(r->host);
 	free(r->key);
 	free(r->pins);
+	via_free(r->via);
 	loop_defer_free(l, r);
 }
 
@@ -320,6 +322,40 @@ on_handshake(void *ctx, unsigned events)
 	    r->detail);
 }
 
+/* The descriptor leads to the proxy on the way, then to the upstream. */
+static void
+on_via(void *ctx, unsigned events)
+{
+	struct upstream_request *r = ctx;
+
+	(void)events;
+	switch (r->via == NULL ? VIA_DONE : via_step(r->via, r->fd)) {
+	case VIA_READ:
+		loop_fd_set(r->watch, LOOP_READ);
+		return;
+	case VIA_WRITE:
+		loop_fd_set(r->watch, LOOP_WRITE);
+		return;
+	case VIA_FAILED:
+		fail(r, REASON_UPSTREAM_PROXY, via_error(r->via));
+		return;
+	case VIA_DONE:
+		break;
+	}
+	via_free(r->via);
+	r->via = NULL;
+	r->s = r->tls == NULL ? stream_plain(r->fd, slice_make("", 0)) :
+	    stream_tls_client(r->tls, r->fd, r->host, slice_str(r->key));
+	loop_fd_rebind(r->watch, LOOP_READ, on_handshake, r);
+	on_handshake(r, 0);
+}
+
+static const char *
+via_word(const struct upstream_request *r)
+{
+	return r->via != NULL ? "the upstream proxy on the way to " : "";
+}
+
 static void
 on_connect(void *ctx, unsigned events)
 {
@@ -331,8 +367,8 @@ on_connect(void *ctx, unsigned events)
 	if (getsockopt(r->fd, SOL_SOCKET, SO_ERROR, &e, &n) != 0)
 		e = errno;
 	if (e != 0) {
-		snprintf(r->detail, sizeof(r->detail), "%s: %s", r->host,
-		    strerror(e));
+		snprintf(r->detail, sizeof(r->detail), "%s%s: %s",
+		    via_word(r), r->host, strerror(e));
 		loop_fd_del(r->watch);
 		r->watch = NULL;
 		base_close(&r->fd);
@@ -340,10 +376,8 @@ on_connect(void *ctx, unsigned events)
 		try_next(r);
 		return;
 	}
-	r->s = r->tls == NULL ? stream_plain(r->fd, slice_make("", 0)) :
-	    stream_tls_client(r->tls, r->fd, r->host, slice_str(r->key));
-	loop_fd_rebind(r->watch, LOOP_READ, on_handshake, r);
-	on_handshake(r, 0);
+	loop_fd_rebind(r->watch, LOOP_READ, on_via, r);
+	on_via(r, 0);
 }
 
 static void
@@ -373,8 +407,8 @@ try_next(struct upstream_request *r)
 		    strerror(errno));
 		base_close(&r->fd);
 	}
-	fail(r, REASON_UPSTREAM, r->detail[0] != '\0' ? r->detail :
-	    "no address to connect to");
+	fail(r, r->via != NULL ? REASON_UPSTREAM_PROXY : REASON_UPSTREAM,
+	    r->detail[0] != '\0' ? r->detail : "no address to connect to");
 }
 
 static void
@@ -403,9 +437,10 @@ on_resolved(void *ctx, const struct dns_answer *answer)
 		return;
 	}
 	if (r->naddrs == 0) {
-		snprintf(r->detail, sizeof(r->detail), "%s: %s", r->host,
-		    dns_status_text(answer->status));
-		fail(r, REASON_UPSTREAM, r->detail);
+		snprintf(r->detail, sizeof(r->detail), "%s%s: %s",
+		    via_word(r), r->host, dns_status_text(answer->status));
+		fail(r, r->via != NULL ? REASON_UPSTREAM_PROXY :
+		    REASON_UPSTREAM, r->detail);
 		return;
 	}
 	try_next(r);
@@ -419,6 +454,36 @@ on_timeout(void *ctx)
 	snprintf(r->detail, sizeof(r->detail), "%s: no connection within %llu "
 	    "ms", r->host, (unsigned long long)r->pool->connect_ms);
 	fail(r, REASON_UPSTREAM, r->detail);
+}
+
+/* The operator names the proxy, so every address but none and many will do.
+ * What is asked for it resolves; only an IP literal can be guarded here. */
+static bool
+begin_via(struct upstream_request *r, const struct upstream_target *t)
+{
+	static const struct addr_cidr all[] = { { .net = { .family = 4 } },
+		{ .net = { .family = 6 } } };
+	struct addr a;
+
+	if (addr_parse_ip(slice_str(t->host), &a) &&
+	    !addr_guard_allowed(&a, t->pins, t->npins)) {
+		snprintf(r->detail, sizeof(r->detail), "%s is a %s address: "
+		    "the connector must pin it", t->host,
+		    addr_class_name(addr_classify(&a)));
+		fail(r, REASON_ADDRESS, r->detail);
+		return false;
+	}
+	r->via = via_new(t->via, t->host, t->port);
+	if (r->via == NULL) {
+		fail(r, REASON_UPSTREAM_PROXY, "the upstream proxy's "
+		    "credential cannot stand in a header");
+		return false;
+	}
+	r->pins = base_realloc(r->pins, sizeof(all));
+	memcpy(r->pins, all, sizeof(all));
+	r->npins = ARRAY_LEN(all);
+	r->port = t->via->port;
+	return true;
 }
 
 struct upstream_request *
@@ -454,7 +519,10 @@ upstream_get(struct upstream_pool *p, const struct upstream_target *t,
 	r->fd = -1;
 	r->timer = loop_timer_new(p->loop, on_timeout, r);
 	loop_timer_set(r->timer, p->connect_ms);
-	struct dns_query *q = dns_resolve(p->dns, t->host, on_resolved, r);
+	if (t->via != NULL && !begin_via(r, t))
+		return NULL;
+	struct dns_query *q = dns_resolve(p->dns, t->via != NULL ?
+	    t->via->host : t->host, on_resolved, r);
 
 	if (r->done)
 		return NULL;

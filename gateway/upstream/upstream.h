@@ -18,6 +18,7 @@
 #include "loop.h"
 #include "reason.h"
 #include "stream.h"
+#include "via.h"
 
 struct upstream_pool;
 struct upstream_request;
@@ -29,6 +30,7 @@ struct upstream_target {
 	const struct addr_cidr *pins;
 	size_t npins;
 	struct slice key;		/* connector, principal, policy */
+	const struct via_target *via;	/* NULL: straight */
 };
 
 struct upstream {

@@ -796,8 +796,10 @@ tls_handshake(struct tls_conn *t)
 	ERR_clear_error();
 	errno = 0;
 	r = SSL_do_handshake(t->ssl);
-	if (r == 1)
+	if (r == 1) {
+		tls_trim(t);
 		return 1;
+	}
 	r = result(t, r);
 	if (r == TLS_EOF)
 		return die(t, TLS_TRUNCATED, "closed during the handshake",
@@ -848,6 +850,12 @@ tls_shutdown(struct tls_conn *t)
 	errno = 0;
 	r = SSL_shutdown(t->ssl);
 	return r >= 0 ? 1 : result(t, r);
+}
+
+void
+tls_trim(struct tls_conn *t)
+{
+	(void)SSL_free_buffers(t->ssl);
 }
 
 size_t

@@ -95,6 +95,9 @@ ssize_t tls_write(struct tls_conn *t, const void *p, size_t n);
 int tls_shutdown(struct tls_conn *t);
 /* Decrypted bytes that epoll cannot see. */
 size_t tls_pending(const struct tls_conn *t);
+/* Gives back the buffers (16 KiB each) of a connection that is quiet; they
+ * come back when it is not. Those that hold bytes stay. */
+void tls_trim(struct tls_conn *t);
 
 /* For operators: one sentence of what went wrong last. */
 const char *tls_conn_error(const struct tls_conn *t);

@@ -154,6 +154,13 @@ with suite.case("another principal has another connection behind"):
     a = curl(gw, f"{base}/hello", token=other).text.split()
     check(a[1] != uses[0][1], f"shared: {a} {uses}")
 
+with suite.case("calls that begin at once share a connection behind"):
+    many = gw.session(user="dora")
+    with H2(gw, many, f"localhost:{nginx.port}") as c:
+        ids = [c.request(c.head("/hello")) for _ in range(40)]
+        used = {c.answer(i).body.split()[1] for i in ids}
+        check(len(used) < 20, f"{len(used)} connections")
+
 with suite.case("HEAD, 304 and 204 over HTTP/2"):
     for path, args, want in (("/bare?status=304&length=77", (), "77"),
                              ("/bare?status=200&length=78", ("-I",), "78"),

@@ -401,10 +401,14 @@ classify_mcp(struct exchange *ex)
 	a->operation = ex->msg.kind == MCP_RESPONSE ? ACTION_PROTOCOL :
 	    ex->msg.operation;
 	a->tool = ex->msg.tool;
+	if (!ex->reclassify && revision_check(ex) != STEP_DONE)
+		return STEP_REFUSE;
 	if (ex->msg.cancel_id.n > 0)
 		svc_cancel(ex);
 	if (ex->msg.arguments != JSON_NONE)
 		a->arguments = json_raw(&ex->doc, ex->msg.arguments);
+	if (ex->msg.responses != JSON_NONE && a->operation == ACTION_CALL)
+		a->responses = json_raw(&ex->doc, ex->msg.responses);
 	return STEP_DONE;
 }
 
@@ -469,13 +473,8 @@ call_classify(struct exchange *ex)
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
 	    classify_rest(ex);
-	/* Clients of later revisions ask this first; told no, they go on with
-	 * initialize. To hold it would let each of them wait, to count it as a
-	 * denied call would raise findings about nothing. */
-	if (r == STEP_DONE && slice_is(ex->msg.method, "server/discover"))
-		return exchange_refuse(ex, REASON_REVISION, "Begin with "
-		    "initialize; the latest is 2025-11-25.");
-	ex->is_call = true;
+	/* Clients try revisions out: that is no denied call. */
+	ex->is_call = ex->reason != REASON_REVISION;
 	if (r != STEP_DONE)
 		return r;
 	if (arena_failed(ex->a))
@@ -610,6 +609,7 @@ enum step_result
 call_redact_out(struct exchange *ex)
 {
 	ex->arguments = ex->action.arguments;
+	ex->responses = ex->action.responses;
 	return content_redact_request(ex);
 }
 
@@ -851,8 +851,9 @@ sealed_session(struct exchange *ex, struct slice *id_r)
 {
 	struct slice v = http1_field_known(ex->req, HTTP1_F_MCP_SESSION_ID);
 
-	*id_r = v;
-	return v.p == NULL || identity_open_session(ex, v, id_r);
+	/* Without sessions it means nothing. */
+	*id_r = ex->modern ? slice_make(NULL, 0) : v;
+	return id_r->p == NULL || identity_open_session(ex, v, id_r);
 }
 
 static int
@@ -891,6 +892,8 @@ write_head(struct exchange *ex, struct slice session_id)
 		    f->known == HTTP1_F_FORWARDED ||
 		    f->known == HTTP1_F_X_FORWARDED_FOR)
 			continue;
+		if (ex->mirror != NULL && mirror_is_param(f->name))
+			continue;
 		/* On a mount Authorization carries our own token; a credential
 		 * of ours replaces what the agent brought. */
 		if (f->known == HTTP1_F_AUTHORIZATION && ex->mount)
@@ -904,6 +907,8 @@ write_head(struct exchange *ex, struct slice session_id)
 		r |= http1_write_field(o, f->name, f->value);
 	}
 	r |= http1_write_field(o, SLICE("Accept-Encoding"), SLICE("identity"));
+	if (ex->mirror != NULL)
+		r |= revision_write_params(ex, o);
 	if (session_id.p != NULL)
 		r |= http1_write_field(o, SLICE("Mcp-Session-Id"), session_id);
 	if (ex->cred_name.n > 0)

@@ -103,6 +103,9 @@ take_new_arguments(struct exchange *ex)
 		    "The redacted message is not JSON.");
 	}
 	node = json_member(&d, 0, "params");
+	if (ex->responses.n > 0)
+		ex->responses = json_raw(&d, json_member(&d, node,
+		    "inputResponses"));
 	if (ex->action.operation == ACTION_CALL && slice_is(ex->msg.method,
 	    "tools/call"))
 		node = json_member(&d, node, "arguments");
@@ -110,6 +113,7 @@ take_new_arguments(struct exchange *ex)
 		ex->arguments = json_raw(&d, node);
 	json_free(&d);
 	ex->action.arguments = ex->arguments;
+	ex->action.responses = ex->responses;
 	return STEP_DONE;
 }
 

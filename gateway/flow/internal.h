@@ -18,6 +18,7 @@
 #include "list.h"
 #include "map.h"
 #include "mcp.h"
+#include "mirror.h"
 #include "media.h"
 #include "pack.h"
 #include "policy.h"
@@ -275,6 +276,9 @@ struct exchange {
 	struct buf new_body;		/* rewritten request body */
 	struct slice common;		/* what its events have in common */
 	struct slice arguments;		/* JSON as recorded and as sent */
+	struct slice responses;		/* so is inputResponses beside them */
+	bool modern;			/* of MCP 2026-07-28 */
+	struct mirror *mirror;		/* its Mcp-Param-* fields, or NULL */
 	const char *flags[16];
 	size_t nflags;
 	uint64_t start_ns;
@@ -323,6 +327,7 @@ struct exchange {
 	char *detail;
 	const char *refusal_word;	/* http1 error word when ambiguous */
 	unsigned refusal_status;
+	int refusal_code;		/* of the MCP error; 0: our own */
 	const char *end_status;		/* of the outcome */
 	bool recorded, outcome_done;
 
@@ -367,6 +372,16 @@ void exchange_end(struct exchange *ex, const char *status);
 
 /* Sends (again, to a restarted broker) what is held. 0 or -1. */
 int call_send_hold(struct exchange *ex);
+
+/* ---- MCP's revisions: revision.c ----------------------------------------------- */
+
+/* Which one is this request of, and do its header fields say the same? */
+enum step_result revision_check(struct exchange *ex);
+/* The fields that repeat arguments, as the arguments that are sent have them. */
+int revision_write_params(struct exchange *ex, struct buf *out);
+/* A refusal that a client of 2026-07-28 must not take for an older server's
+ * although its request could not be read. */
+bool revision_modern_refusal(const struct exchange *ex, unsigned status);
 
 /* ---- cutting: the kill switch, and sessions that end ------------------------- */
 

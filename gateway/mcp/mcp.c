@@ -6,26 +6,38 @@
 static const struct {
 	const char *method;
 	enum action_operation op;
-	const char *name_key;	/* in params */
+	const char *name_key;	/* in params: what it is about */
+	const char *mirror_key;	/* in params: what Mcp-Name repeats */
 } methods[] = {
-	{ "tools/call", ACTION_CALL, "name" },
-	{ "resources/read", ACTION_READ, "uri" },
-	{ "resources/subscribe", ACTION_READ, "uri" },
-	{ "prompts/get", ACTION_READ, "name" },
-	{ "tools/list", ACTION_LIST, NULL },
-	{ "resources/list", ACTION_LIST, NULL },
-	{ "resources/templates/list", ACTION_LIST, NULL },
-	{ "prompts/list", ACTION_LIST, NULL },
-	{ "initialize", ACTION_PROTOCOL, NULL },
-	{ "ping", ACTION_PROTOCOL, NULL },
-	{ "logging/setLevel", ACTION_PROTOCOL, NULL },
-	{ "completion/complete", ACTION_PROTOCOL, NULL },
-	{ "resources/unsubscribe", ACTION_PROTOCOL, NULL },
-	{ "tasks/get", ACTION_PROTOCOL, NULL },
-	{ "tasks/result", ACTION_PROTOCOL, NULL },
-	{ "tasks/list", ACTION_PROTOCOL, NULL },
-	{ "tasks/cancel", ACTION_PROTOCOL, NULL },
+	{ "tools/call", ACTION_CALL, "name", "name" },
+	{ "resources/read", ACTION_READ, "uri", "uri" },
+	{ "resources/subscribe", ACTION_READ, "uri", NULL },
+	{ "prompts/get", ACTION_READ, "name", "name" },
+	{ "tools/list", ACTION_LIST, NULL, NULL },
+	{ "resources/list", ACTION_LIST, NULL, NULL },
+	{ "resources/templates/list", ACTION_LIST, NULL, NULL },
+	{ "prompts/list", ACTION_LIST, NULL, NULL },
+	{ "initialize", ACTION_PROTOCOL, NULL, NULL },
+	{ "server/discover", ACTION_PROTOCOL, NULL, NULL },
+	{ "subscriptions/listen", ACTION_PROTOCOL, NULL, NULL },
+	{ "ping", ACTION_PROTOCOL, NULL, NULL },
+	{ "logging/setLevel", ACTION_PROTOCOL, NULL, NULL },
+	{ "completion/complete", ACTION_PROTOCOL, NULL, NULL },
+	{ "resources/unsubscribe", ACTION_PROTOCOL, NULL, NULL },
+	{ "tasks/get", ACTION_PROTOCOL, NULL, "taskId" },
+	{ "tasks/result", ACTION_PROTOCOL, NULL, NULL },
+	{ "tasks/list", ACTION_PROTOCOL, NULL, NULL },
+	{ "tasks/update", ACTION_PROTOCOL, NULL, "taskId" },
+	{ "tasks/cancel", ACTION_PROTOCOL, NULL, "taskId" },
 };
+
+bool
+mcp_modern(struct slice version)
+{
+	/* Dates compare as text; what has another form is none of ours. */
+	return version.n == sizeof(MCP_MODERN) - 1 &&
+	    memcmp(version.p, MCP_MODERN, version.n) >= 0;
+}
 
 static struct slice
 plain_string(const struct json_doc *d, uint32_t node)
@@ -51,6 +63,9 @@ read_params(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 		if (!slice_is(m->method, methods[i].method))
 			continue;
 		m->operation = methods[i].op;
+		if (methods[i].mirror_key != NULL)
+			m->mirrored = json_member(d, params,
+			    methods[i].mirror_key);
 		if (methods[i].name_key == NULL)
 			break;
 		name = json_member(d, params, methods[i].name_key);
@@ -72,7 +87,10 @@ read_params(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 	if (slice_is(m->method, "notifications/cancelled"))
 		m->cancel_id = json_raw(d, json_member(d, params,
 		    "requestId"));
+	m->responses = json_member(d, params, "inputResponses");
 	meta = json_member(d, params, "_meta");
+	m->version = plain_string(d, json_member(d, meta,
+	    "io.modelcontextprotocol/protocolVersion"));
 	uint32_t token = json_member(d, meta, "progressToken");
 
 	if (json_typeof(d, token) == JSON_STRING ||
@@ -86,7 +104,7 @@ mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 	uint32_t id, method;
 
 	memset(m, 0, sizeof(*m));
-	m->arguments = JSON_NONE;
+	m->arguments = m->mirrored = m->responses = JSON_NONE;
 	if (json_typeof(d, node) == JSON_ARRAY) {
 		m->kind = MCP_BATCH;
 		return;
@@ -149,13 +167,15 @@ meta(struct jsonw *w, const char *key, const char *reason, const char *event)
 }
 
 void
-mcp_write_denial(struct buf *b, struct slice id, const char *text,
-    const char *reason, const char *event)
+mcp_write_denial(struct buf *b, struct slice id, bool modern,
+    const char *text, const char *reason, const char *event)
 {
 	struct jsonw w;
 
 	begin(&w, b, id);
 	jsonw_object(&w, "result");
+	if (modern)
+		jsonw_str(&w, "resultType", "complete");
 	jsonw_array(&w, "content");
 	jsonw_object(&w, NULL);
 	jsonw_str(&w, "type", "text");
@@ -179,6 +199,26 @@ mcp_write_error(struct buf *b, struct slice id, int code, const char *text,
 	jsonw_int(&w, "code", code);
 	jsonw_str(&w, "message", text);
 	meta(&w, "data", reason, event);
+	jsonw_object_end(&w);
+	jsonw_object_end(&w);
+}
+
+void
+mcp_write_revision(struct buf *b, struct slice id, const char *text,
+    struct slice requested)
+{
+	struct jsonw w;
+
+	begin(&w, b, id);
+	jsonw_object(&w, "error");
+	jsonw_int(&w, "code", MCP_CODE_REVISION);
+	jsonw_str(&w, "message", text);
+	jsonw_object(&w, "data");
+	jsonw_array(&w, "supported");
+	jsonw_str(&w, NULL, MCP_MODERN);
+	jsonw_array_end(&w);
+	jsonw_slice(&w, "requested", requested);
+	jsonw_object_end(&w);
 	jsonw_object_end(&w);
 	jsonw_object_end(&w);
 }

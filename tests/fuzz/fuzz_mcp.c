@@ -30,7 +30,10 @@ answer(const struct mcp_message *m)
 
 	buf_init(&b, 64 << 20);
 	/* What came from outside stands in texts too. */
-	mcp_write_denial(&b, m->id, text, "policy", text);
+	mcp_write_denial(&b, m->id, m->id.n % 2 == 0, text, "policy", text);
+	check(&b, m->id);
+	buf_reset(&b);
+	mcp_write_revision(&b, m->id, text, m->version);
 	check(&b, m->id);
 	buf_reset(&b);
 	mcp_write_error(&b, m->id, MCP_CODE_REFUSED, text, "x", NULL);

@@ -8,27 +8,28 @@ static const struct {
 	enum action_operation op;
 	const char *name_key;	/* in params: what it is about */
 	const char *mirror_key;	/* in params: what Mcp-Name repeats */
+	bool old;		/* no longer there in MCP_MODERN */
 } methods[] = {
-	{ "tools/call", ACTION_CALL, "name", "name" },
-	{ "resources/read", ACTION_READ, "uri", "uri" },
-	{ "resources/subscribe", ACTION_READ, "uri", NULL },
-	{ "prompts/get", ACTION_READ, "name", "name" },
-	{ "tools/list", ACTION_LIST, NULL, NULL },
-	{ "resources/list", ACTION_LIST, NULL, NULL },
-	{ "resources/templates/list", ACTION_LIST, NULL, NULL },
-	{ "prompts/list", ACTION_LIST, NULL, NULL },
-	{ "initialize", ACTION_PROTOCOL, NULL, NULL },
-	{ "server/discover", ACTION_PROTOCOL, NULL, NULL },
-	{ "subscriptions/listen", ACTION_PROTOCOL, NULL, NULL },
-	{ "ping", ACTION_PROTOCOL, NULL, NULL },
-	{ "logging/setLevel", ACTION_PROTOCOL, NULL, NULL },
-	{ "completion/complete", ACTION_PROTOCOL, NULL, NULL },
-	{ "resources/unsubscribe", ACTION_PROTOCOL, NULL, NULL },
-	{ "tasks/get", ACTION_PROTOCOL, NULL, "taskId" },
-	{ "tasks/result", ACTION_PROTOCOL, NULL, NULL },
-	{ "tasks/list", ACTION_PROTOCOL, NULL, NULL },
-	{ "tasks/update", ACTION_PROTOCOL, NULL, "taskId" },
-	{ "tasks/cancel", ACTION_PROTOCOL, NULL, "taskId" },
+	{ "tools/call", ACTION_CALL, "name", "name", false },
+	{ "resources/read", ACTION_READ, "uri", "uri", false },
+	{ "resources/subscribe", ACTION_READ, "uri", NULL, true },
+	{ "prompts/get", ACTION_READ, "name", "name", false },
+	{ "tools/list", ACTION_LIST, NULL, NULL, false },
+	{ "resources/list", ACTION_LIST, NULL, NULL, false },
+	{ "resources/templates/list", ACTION_LIST, NULL, NULL, false },
+	{ "prompts/list", ACTION_LIST, NULL, NULL, false },
+	{ "initialize", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "server/discover", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "subscriptions/listen", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "ping", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "logging/setLevel", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "completion/complete", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "resources/unsubscribe", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "tasks/get", ACTION_PROTOCOL, NULL, "taskId", false },
+	{ "tasks/result", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "tasks/list", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "tasks/update", ACTION_PROTOCOL, NULL, "taskId", false },
+	{ "tasks/cancel", ACTION_PROTOCOL, NULL, "taskId", false },
 };
 
 bool
@@ -55,12 +56,17 @@ read_params(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 {
 	uint32_t params = json_member(d, node, "params"), name, meta;
 
+	m->responses = json_member(d, params, "inputResponses");
+	meta = json_member(d, params, "_meta");
+	m->version = plain_string(d, json_member(d, meta,
+	    "io.modelcontextprotocol/protocolVersion"));
 	m->arguments = params;
 	m->operation = ACTION_CALL;	/* what is not known is gated as a call */
 	if (m->kind == MCP_NOTIFICATION)
 		m->operation = ACTION_PROTOCOL;
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
-		if (!slice_is(m->method, methods[i].method))
+		if (!slice_is(m->method, methods[i].method) ||
+		    (methods[i].old && mcp_modern(m->version)))
 			continue;
 		m->operation = methods[i].op;
 		if (methods[i].mirror_key != NULL)
@@ -87,10 +93,6 @@ read_params(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 	if (slice_is(m->method, "notifications/cancelled"))
 		m->cancel_id = json_raw(d, json_member(d, params,
 		    "requestId"));
-	m->responses = json_member(d, params, "inputResponses");
-	meta = json_member(d, params, "_meta");
-	m->version = plain_string(d, json_member(d, meta,
-	    "io.modelcontextprotocol/protocolVersion"));
 	uint32_t token = json_member(d, meta, "progressToken");
 
 	if (json_typeof(d, token) == JSON_STRING ||

@@ -20,6 +20,8 @@
  *   redaction:                    # rules that do not act here, by direction
  *     arguments: { off: [email, phone] }
  *     results: { off: [personal] }     # all of this kind
+ *   server_requests:              # mcp: what the server may ask of the agent
+ *     { sampling: deny, elicitation: allow, roots: deny }
  *   matrix: { supervised: { moderate: allow } }
  *   tools: { echo: { class: read-only, approval: auto, enabled: true } }
  *   operations:                   # rest
@@ -37,6 +39,9 @@
 #include "policy.h"
 #include "redact.h"
 #include "snap.h"
+
+enum connector_ask { CONNECTOR_SAMPLING, CONNECTOR_ELICITATION,
+	CONNECTOR_ROOTS, CONNECTOR_ASKS };
 
 enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
 
@@ -75,6 +80,7 @@ struct connector {
 	/* NULL: every rule acts on what goes out, on what comes back. */
 	struct redact_off *off_arguments, *off_results;
 	enum conf_effect matrix[CONF_TRUSTS][CONF_CLASSES];
+	bool asks[CONNECTOR_ASKS];	/* the server may ask it */
 	struct connector_tool *tools;
 	size_t ntools;
 	struct connector_operation *operations;

@@ -405,6 +405,10 @@ classify_mcp(struct exchange *ex)
 		return STEP_REFUSE;
 	if (ex->msg.cancel_id.n > 0)
 		svc_cancel(ex);
+	if (ex->msg.kind == MCP_RESPONSE)	/* to what the server asked */
+		a->arguments = json_raw(&ex->doc, json_member(&ex->doc, 0,
+		    json_member(&ex->doc, 0, "result") != JSON_NONE ?
+		    "result" : "error"));
 	if (ex->msg.arguments != JSON_NONE)
 		a->arguments = json_raw(&ex->doc, ex->msg.arguments);
 	if (ex->msg.responses != JSON_NONE && a->operation == ACTION_CALL)
@@ -848,18 +852,8 @@ call_credential(struct exchange *ex)
 
 /* --- FORWARD -------------------------------------------------------------------- */
 
-static bool
-sealed_session(struct exchange *ex, struct slice *id_r)
-{
-	struct slice v = http1_field_known(ex->req, HTTP1_F_MCP_SESSION_ID);
-
-	/* Without sessions it means nothing. */
-	*id_r = ex->modern ? slice_make(NULL, 0) : v;
-	return id_r->p == NULL || identity_open_session(ex, v, id_r);
-}
-
 static int
-write_head(struct exchange *ex, struct slice session_id)
+write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 {
 	struct buf *o = &ex->uout;
 	const struct http1_head *h = ex->req;
@@ -891,6 +885,7 @@ write_head(struct exchange *ex, struct slice session_id)
 		if (!http1_field_kept(f) || f->known == HTTP1_F_ACCEPT_ENCODING
 		    || f->known == HTTP1_F_RANGE ||
 		    f->known == HTTP1_F_MCP_SESSION_ID ||
+		    f->known == HTTP1_F_LAST_EVENT_ID ||
 		    f->known == HTTP1_F_FORWARDED ||
 		    f->known == HTTP1_F_X_FORWARDED_FOR)
 			continue;
@@ -913,6 +908,8 @@ write_head(struct exchange *ex, struct slice session_id)
 		r |= revision_write_params(ex, o);
 	if (session_id.p != NULL)
 		r |= http1_write_field(o, SLICE("Mcp-Session-Id"), session_id);
+	if (event_id.p != NULL)
+		r |= http1_write_field(o, SLICE("Last-Event-ID"), event_id);
 	if (ex->cred_name.n > 0)
 		r |= http1_write_field(o, ex->cred_name, ex->cred_value);
 	if (ex->gated && h->framing != HTTP1_BODY_NONE)
@@ -946,7 +943,7 @@ enum step_result
 call_forward(struct exchange *ex)
 {
 	const struct principal *p = &ex->session->who;
-	struct slice session_id;
+	struct slice session_id, event_id;
 	struct upstream_target t = {
 		.host = ex->c->tunnel ? ex->c->authority.host :
 		    ex->con->hosts[0].host,
@@ -958,9 +955,9 @@ call_forward(struct exchange *ex)
 
 	if (ex->request_head_sent)
 		return STEP_DONE;
-	if (!sealed_session(ex, &session_id))
+	if (!revision_open_ids(ex, &session_id, &event_id))
 		return exchange_refuse(ex, REASON_SESSION_BINDING, "%s", "");
-	if (write_head(ex, session_id) != 0)
+	if (write_head(ex, session_id, event_id) != 0)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");
 	ex->request_head_sent = true;

@@ -102,7 +102,8 @@ take_new_arguments(struct exchange *ex)
 		return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
 		    "The redacted message is not JSON.");
 	}
-	node = json_member(&d, 0, "params");
+	node = json_member(&d, 0, ex->msg.kind != MCP_RESPONSE ? "params" :
+	    json_member(&d, 0, "result") != JSON_NONE ? "result" : "error");
 	if (ex->responses.n > 0)
 		ex->responses = json_raw(&d, json_member(&d, node,
 		    "inputResponses"));
@@ -206,7 +207,8 @@ on_context(void *ctx, enum msg_type type, struct unpack *u)
 		exchange_answer_refusal(ex);
 		return;
 	}
-	relay_context_acked(ex);
+	if (ex->asked == NULL)
+		relay_context_acked(ex);
 }
 
 static int
@@ -346,6 +348,8 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
 	if (ret == 0 && inspect_json(ex->view->inspect, &d, 0, opt.shape,
 	    &flags))
 		ret = tell_context(ex, &flags);
+	if (ret == 0 && ex->con->kind == CONNECTOR_MCP)
+		ret = asked_look(ex, &d, *out_r);
 	spare_doc_back(ex->f, &d);
 	return ret;
 }

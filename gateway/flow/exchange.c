@@ -70,6 +70,7 @@ exchange_free(struct exchange *ex)
 	if (ex->deadline_q != 0)
 		svc_forget(f, ex->deadline_q);
 	emit_forget(f->emit, ex);
+	asked_end(ex);
 	upstream_cancel(ex->ureq);
 	upstream_close(ex->u, true);
 	loop_timer_del(ex->timer);

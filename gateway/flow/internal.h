@@ -181,9 +181,17 @@ struct leftover {
 	unsigned n;			/* 0: nobody's, or all has left */
 };
 
+struct conn;
+
+/* What an inner connection's exchange answers: bytes of HTTP; c is gone after
+ * end. */
+typedef void inner_fn(void *ctx, struct conn *c, struct slice data, bool end);
+
 struct conn {
 	struct list link;
 	struct flow *f;
+	inner_fn *inner;		/* NULL: a connection from an agent */
+	void *inner_ctx;
 	enum conf_listener_kind kind;
 	enum conn_state state;
 	struct stream *s;
@@ -207,6 +215,13 @@ struct conn {
 };
 
 void conn_accept(struct listener *l);
+/* A request that the gateway makes in the name of an agent's exchange, with
+ * that one's way in and head but POST and this body; it goes through all steps.
+ * NULL: it does not fit. fn may be called from the next round on. */
+struct conn *conn_inner(struct conn *c, const struct exchange *like,
+    struct slice body, inner_fn *fn, void *ctx);
+/* Nobody waits for its answer any more: its agent has gone. */
+void conn_inner_drop(struct conn *c);
 /* At limits.streams connections a proxy stops accepting until one ends. */
 void conn_accept_again(struct flow *f, bool again);
 /* Something was put into c->out, or room was made in c->in. */
@@ -315,6 +330,7 @@ struct exchange {
 	struct buf encoded;		/* what it was given and did not take */
 	bool decoded;			/* the agent gets it as identity */
 	bool chunked_out, head_out, context_wait, delivered;
+	struct asked *asked;		/* not committed yet, oldest first */
 	struct buf rbody;
 	struct sse *sse;
 	struct buf held_out, sse_rest;	/* wait for the detector's ack */
@@ -380,9 +396,25 @@ int call_send_hold(struct exchange *ex);
 enum step_result revision_check(struct exchange *ex);
 /* The fields that repeat arguments, as the arguments that are sent have them. */
 int revision_write_params(struct exchange *ex, struct buf *out);
+/* Mcp-Session-Id and Last-Event-ID as the upstream knows them; p NULL: none.
+ * False: another principal's. */
+bool revision_open_ids(struct exchange *ex, struct slice *session_r,
+    struct slice *event_r);
 /* A refusal that a client of 2026-07-28 must not take for an older server's
  * although its request could not be read. */
 bool revision_modern_refusal(const struct exchange *ex, unsigned status);
+
+/* ---- what servers ask of the agent: asked.c -------------------------------------- */
+
+struct asked;
+
+/* A message of the server: d of what came, text as it will be sent. Records
+ * what it asks; ex->context_wait while that is not committed. 0: it may go on;
+ * 1: not this message, and the server is told; -1: refused. */
+int asked_look(struct exchange *ex, const struct json_doc *d,
+    struct slice text);
+/* The exchange goes away: what waits was not delivered. */
+void asked_end(struct exchange *ex);
 
 /* ---- cutting: the kill switch, and sessions that end ------------------------- */
 
@@ -418,7 +450,8 @@ enum reason content_coding_reason(enum coding_error e);
 /* Redacts the request: fills new_body when something changed. */
 enum step_result content_redact_request(struct exchange *ex);
 /* One JSON text of the response. *out_r is text itself or lies in scratch.
- * -1: the redactor's limit or not parseable, and the answer is to refuse. */
+ * -1: the redactor's limit or not parseable, and the answer is to refuse; 1:
+ * this message is not for the agent. */
 int content_result(struct exchange *ex, struct slice text,
     struct buf *scratch, struct slice *out_r);
 int content_text(struct exchange *ex, struct slice text, struct buf *scratch,
@@ -496,6 +529,11 @@ bool identity_token(const struct http1_head *h, bool proxy,
 void identity_seal_session(const struct exchange *ex, struct slice id,
     struct buf *out);
 bool identity_open_session(const struct exchange *ex, struct slice sealed,
+    struct slice *id_r);
+/* The same for the ids of an MCP server's events and Last-Event-ID. */
+void identity_seal_event(const struct exchange *ex, struct slice id,
+    struct buf *out);
+bool identity_open_event(const struct exchange *ex, struct slice sealed,
     struct slice *id_r);
 
 #endif

@@ -337,6 +337,56 @@ deliver_whole(struct exchange *ex)
 
 /* --- SSE, event by event --------------------------------------------------- */
 
+/* The ids of an MCP server's events are good for one principal. */
+static bool
+bound(const struct exchange *ex, const struct sse_event *ev)
+{
+	return ex->con->kind == CONNECTOR_MCP && ev->has_id && ev->id.n > 0;
+}
+
+static int
+write_event(struct exchange *ex, const struct sse_event *ev, struct slice data,
+    struct buf *out)
+{
+	struct slice id = ev->has_id ? ev->id : slice_make(NULL, 0);
+	struct buf sealed;
+	int r = 0;
+
+	buf_init(&sealed, sse_limits_default.line);
+	if (bound(ex, ev)) {
+		identity_seal_event(ex, ev->id, &sealed);
+		id = buf_slice(&sealed);
+	}
+	if (ev->has_retry)
+		r = sse_write_retry(out, ev->retry_ms);
+	if (r == 0)
+		r = sse_write_event(out, ev->name.n > 0 ? ev->name :
+		    slice_make(NULL, 0), id, data);
+	if (sealed.full)
+		r = -1;
+	buf_free(&sealed);
+	return r;
+}
+
+/* An event without data: an id from which a client may go on, a pause. */
+static void
+deliver_bare(struct exchange *ex, const struct sse_event *ev)
+{
+	struct buf out;
+
+	if (!bound(ex, ev)) {
+		write_client(ex, ev->raw);
+		return;
+	}
+	buf_init(&out, sse_limits_default.event + 65536);
+	if (write_event(ex, ev, ev->has_data ? SLICE("") : slice_make(NULL,
+	    0), &out) != 0)
+		refuse_response(ex, REASON_REDACTOR_LIMIT, "(an event's id)");
+	else
+		write_client(ex, buf_slice(&out));
+	buf_free(&out);
+}
+
 static void
 deliver_event(struct exchange *ex, const struct sse_event *ev)
 {
@@ -344,7 +394,7 @@ deliver_event(struct exchange *ex, const struct sse_event *ev)
 	struct buf scratch, out;
 
 	if (!ev->has_data || text.n == 0) {
-		write_client(ex, ev->raw);
+		deliver_bare(ex, ev);
 		return;
 	}
 	buf_init(&scratch, sse_limits_default.event * 2);
@@ -353,17 +403,17 @@ deliver_event(struct exchange *ex, const struct sse_event *ev)
 	    content_result(ex, text, &scratch, &clean) :
 	    content_text(ex, text, &scratch, &clean);
 
-	if (r == 0 && clean.p != text.p) {
-		r = sse_write_event(&out, ev->name.n > 0 ? ev->name :
-		    slice_make(NULL, 0), ev->has_id ? ev->id :
-		    slice_make(NULL, 0), clean);
+	if (r == 0 && (clean.p != text.p || bound(ex, ev))) {
+		r = write_event(ex, ev, clean, &out);
 		bytes = buf_slice(&out);
 		if (r != 0)
 			exchange_refuse(ex, REASON_REDACTOR_LIMIT, "%s", "");
 	}
-	if (r != 0) {
+	if (r < 0) {
+		/* Between two events the agent can still be told. */
+		ex->hold_stream |= ex->chunked_out && ex->reason == REASON_ASKED;
 		refuse_response(ex, ex->reason, ex->detail);
-	} else {
+	} else if (r == 0) {
 		keep_result(ex, clean);
 		if (!ex->context_wait)
 			write_client(ex, bytes);

@@ -69,3 +69,21 @@ revision_modern_refusal(const struct exchange *ex, unsigned status)
 	    ex->req->method_id == HTTP1_M_POST && status >= 400 &&
 	    status < 500 && status != 401 && status != 403 && status != 407;
 }
+
+/* Without sessions neither means anything: they are left out. */
+bool
+revision_open_ids(struct exchange *ex, struct slice *session_r,
+    struct slice *event_r)
+{
+	struct slice s = http1_field_known(ex->req, HTTP1_F_MCP_SESSION_ID);
+	struct slice e = http1_field_known(ex->req, HTTP1_F_LAST_EVENT_ID);
+
+	*session_r = *event_r = slice_make(NULL, 0);
+	if (ex->modern)
+		return true;
+	if (s.p != NULL && !identity_open_session(ex, s, session_r))
+		return false;
+	*event_r = e;
+	return ex->con->kind != CONNECTOR_MCP || e.n == 0 ||
+	    identity_open_event(ex, e, event_r);
+}

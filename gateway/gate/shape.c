@@ -1,5 +1,5 @@
 /* shape - see shape.h. The tables are the message's tree; a row's key "*" is
- * any element of an array or member of an object. */
+ * any element of an array, "{}" any member of an object. */
 #include "shape.h"
 
 #include <stdlib.h>
@@ -79,7 +79,7 @@ static const struct row asked[] = {
 	{ "method", KEEP, NULL }, { "params", BELOW, asked_params }, END
 };
 
-static const struct row inputs[] = { { "*", BELOW, asked }, END };
+static const struct row inputs[] = { { "{}", BELOW, asked }, END };
 
 /* What a tool answered, inside the result of tasks/get. */
 static const struct row inner[] = {
@@ -96,7 +96,7 @@ static const struct row answered[] = {
 
 static const struct row answer[] = { { "content", BELOW, answered }, END };
 
-static const struct row answers[] = { { "*", BELOW, answer }, END };
+static const struct row answers[] = { { "{}", BELOW, answer }, END };
 
 static const struct row result[] = {
 	{ "content", BELOW, one_or_more }, { "contents", BELOW, contents },
@@ -221,7 +221,8 @@ rows_apply(struct skips *s, uint32_t node, const struct row *rows)
 	for (uint32_t i = json_first(d, node); i != JSON_NONE;
 	    i = json_next(d, node, i + 1))
 		for (const struct row *r = rows; r->key != NULL; r++)
-			if (json_str_is(d, i, r->key)) {
+			if (strcmp(r->key, "{}") == 0 ||
+			    json_str_is(d, i, r->key)) {
 				row_apply(s, node, i + 1, r);
 				break;
 			}

@@ -1,6 +1,7 @@
 /* mcp - see mcp.h. */
 #include "mcp.h"
 
+#include "http1.h"
 #include "jsonw.h"
 
 static const struct {
@@ -147,6 +148,39 @@ mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 	}
 	m->kind = id == JSON_NONE ? MCP_NOTIFICATION : MCP_REQUEST;
 	read_params(d, node, m);
+}
+
+enum mcp_ask
+mcp_ask_of(const struct json_doc *d, uint32_t method)
+{
+	static const char *const names[MCP_ASKS] = {
+		[MCP_ASK_SAMPLING] = "sampling/createMessage",
+		[MCP_ASK_ELICITATION] = "elicitation/create",
+		[MCP_ASK_ROOTS] = "roots/list", [MCP_ASK_PING] = "ping" };
+
+	for (int i = 0; i < MCP_ASKS; i++)
+		if (names[i] != NULL && json_str_is(d, method, names[i]))
+			return (enum mcp_ask)i;
+	return MCP_ASK_OTHER;
+}
+
+bool
+mcp_url_allowed(const struct json_doc *d, uint32_t node)
+{
+	uint32_t url = json_member(d, node, "url");
+	struct http1_url u;
+	struct slice text;
+	struct buf b;
+	bool ok;
+
+	if (url == JSON_NONE)
+		return !json_str_is(d, json_member(d, node, "mode"), "url");
+	buf_init(&b, 65536);
+	ok = json_decode(d, url, &b) == 0;
+	text = buf_slice(&b);
+	ok = ok && http1_url_parse(slice_cut(&text, '#'), &u) == HTTP1_E_NONE;
+	buf_free(&b);
+	return ok;
 }
 
 static void

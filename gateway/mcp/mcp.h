@@ -42,6 +42,17 @@ bool mcp_modern(struct slice version);
 /* Reads the indexed message at node (usually 0). */
 void mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m);
 
+/* What a server asks of its client. */
+enum mcp_ask { MCP_ASK_OTHER, MCP_ASK_SAMPLING, MCP_ASK_ELICITATION,
+	MCP_ASK_ROOTS, MCP_ASK_PING, MCP_ASKS };
+
+enum mcp_ask mcp_ask_of(const struct json_doc *d, uint32_t method);
+/* The address that an elicitation wants a person to open; false: it is none of
+ * http or https, or cannot be read in one way only. node: its params, or one
+ * of data.elicitations of the error -32042. True without a "url" member. */
+bool mcp_url_allowed(const struct json_doc *d, uint32_t node) MUST_USE;
+#define MCP_CODE_URL_ELICITATION -32042
+
 /* {"jsonrpc":"2.0","id":ID,"result":{"content":[{text}],"isError":true,
  * "_meta":{...}}}: the form that reaches the model. modern: with the
  * resultType that MCP_MODERN wants. */

@@ -17,7 +17,8 @@ suite.cleanups.append(lambda: shutil.rmtree(top, True))
 server = SuiteServer(suite, top)
 gw = suite.gateway("conformance", {"suite": {
     "url": server.url(), "pin": ["127.0.0.1", "::1"],
-    "matrix": {"supervised": {"unknown": "allow"}}}})
+    "matrix": {"supervised": {"unknown": "allow"}},
+    "server_requests": {"sampling": "allow", "roots": "allow"}}})
 token = gw.session()
 adder = TokenAdder(suite, gw.mount_port, f"Authorization: Bearer {token}")
 WAYS = {"explicit": (server.url(), {

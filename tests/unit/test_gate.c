@@ -399,6 +399,49 @@ test_mcp_note(void **st)
 	json_free(&after);
 }
 
+static void
+test_asks(void **st)
+{
+	static const struct {
+		const char *params;
+		bool want;
+	} urls[] = {
+		{ "{\"mode\":\"form\"}", true }, { "{}", true },
+		{ "{\"mode\":\"url\",\"url\":\"https://a.example/b?c#d\"}",
+		    true },
+		{ "{\"url\":\"http://a.example\"}", true },
+		{ "{\"url\":\"https:\\/\\/a.example\\/\"}", true },
+		{ "{\"mode\":\"url\"}", false },
+		{ "{\"url\":\"\"}", false }, { "{\"url\":7}", false },
+		{ "{\"url\":\"javascript:alert(1)\"}", false },
+		{ "{\"url\":\"file:///etc/passwd\"}", false },
+		{ "{\"url\":\"data:text/html,x\"}", false },
+		{ "{\"url\":\"https://good.example@bad.example/\"}", false },
+		{ "{\"url\":\"https://a.example/\\nx\"}", false },
+		{ "{\"url\":\" https://a.example/\"}", false },
+	};
+	struct json_doc d;
+
+	(void)st;
+	json_init(&d);
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+		assert_int_equal(json_index(&d, slice_str(urls[i].params),
+		    NULL), JSON_OK);
+		if (mcp_url_allowed(&d, 0) != urls[i].want)
+			fail_msg("%s", urls[i].params);
+	}
+	assert_int_equal(json_index(&d, SLICE("[\"sampling/createMessage\","
+	    "\"elicitation/create\",\"roots/list\",\"ping\",\"tools/call\","
+	    "7]"), NULL), JSON_OK);
+	static const enum mcp_ask want[] = { MCP_ASK_SAMPLING,
+		MCP_ASK_ELICITATION, MCP_ASK_ROOTS, MCP_ASK_PING,
+		MCP_ASK_OTHER, MCP_ASK_OTHER };
+
+	for (uint32_t i = 0; i < ARRAY_LEN(want); i++)
+		assert_int_equal(mcp_ask_of(&d, i + 1), want[i]);
+	json_free(&d);
+}
+
 int
 main(void)
 {
@@ -407,6 +450,7 @@ main(void)
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_mcp_read),
 		cmocka_unit_test(test_mcp_write),
+		cmocka_unit_test(test_asks),
 		cmocka_unit_test(test_mcp_note),
 	};
 

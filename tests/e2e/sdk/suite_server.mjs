@@ -133,6 +133,18 @@ const tools = {
         titledMulti: { type: "array", items: { anyOf: titled } } } } });
     return says(text(`Elicitation completed: ${JSON.stringify(r)}`));
   },
+  async test_wait(_, env) {
+    for (let i = 0; i < 600 && !env.signal.aborted; i++) {
+      if (env.token !== undefined)
+        await env.notify("notifications/progress", { progressToken: env.token,
+          progress: i + 1 }).catch(() => {});
+      await wait(100);
+    }
+    console.log("ABORTED", env.signal.aborted);
+    return says(text("waited"));
+  },
+  test_ask: (args, env) => env.responses ? says(text(JSON.stringify(
+    env.responses))) : ask({ it: args.ask }, "state-of-" + args.tag),
   json_schema_2020_12_tool: (args) => says(text(JSON.stringify(args))),
   test_custom_headers: (args) => says(text(JSON.stringify(args))),
   echo: (args) => says(text(JSON.stringify(args))),
@@ -232,7 +244,7 @@ const schemas = {
     else: { required: ["email"] }, additionalProperties: false },
 };
 const LEGACY_ONLY = /sampling$|elicitation$|sep1|_url$|test_roots|reconnection|with_logging/;
-const MODERN_ONLY = /input_required|missing_cap|streaming_|logging_tool|trigger|custom_headers/;
+const MODERN_ONLY = /input_required|missing_cap|test_ask|streaming_|logging_tool|trigger|custom_headers/;
 const listed = (era) => Object.keys(tools).filter((n) => !(era === "modern" ?
   LEGACY_ONLY.test(n) && !/input_required|streaming/.test(n) :
   MODERN_ONLY.test(n))).map((name) => ({ name, description: `Tool ${name}`,
@@ -306,6 +318,7 @@ const modern = v2.createMcpHandler(() => {
     caps: ctx.mcpReq.envelope?.[
       "io.modelcontextprotocol/clientCapabilities"],
     responses: ctx.mcpReq.inputResponses, state: ctx.mcpReq.requestState(),
+    signal: ctx.mcpReq.signal,
     log: (level, data) => ctx.mcpReq.log(level, data),
     notify: (method, params) => ctx.mcpReq.notify({ method, params }) });
   for (const [method, make] of Object.entries(lists("modern")))
@@ -347,7 +360,7 @@ function legacyServer(transport) {
   const s = new Server({ name: "suite", version: "1" },
     { capabilities: CAPS });
   const any = z.object({}).passthrough();
-  const env = (extra) => ({ token: extra._meta?.progressToken,
+  const env = (extra) => ({ signal: extra.signal, token: extra._meta?.progressToken,
     notify: (method, params) => extra.sendNotification({ method, params }),
     request: (method, params) => extra.sendRequest({ method, params }, any),
     close: () => transport.closeSSEStream(extra.requestId) });

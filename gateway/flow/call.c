@@ -392,8 +392,7 @@ classify_mcp(struct exchange *ex)
 		return unparseable(ex, json_error_text(ex->doc.error));
 	mcp_read(&ex->doc, 0, &ex->msg);
 	if (ex->msg.kind == MCP_BATCH)
-		return exchange_refuse(ex, REASON_BATCH,
-		    "Send each message in its own POST.");
+		return batch_begin(ex);
 	if (ex->msg.kind == MCP_INVALID)
 		return unparseable(ex, ex->msg.error);
 	a->method = ex->msg.kind == MCP_RESPONSE ? SLICE("response") :
@@ -478,7 +477,7 @@ call_classify(struct exchange *ex)
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
 	    classify_rest(ex);
 	/* Clients try revisions out: that is no denied call. */
-	ex->is_call = ex->reason != REASON_REVISION;
+	ex->is_call = ex->reason != REASON_REVISION && ex->batch == NULL;
 	if (r != STEP_DONE)
 		return r;
 	if (arena_failed(ex->a))

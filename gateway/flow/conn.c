@@ -563,6 +563,7 @@ on_inner(void *ctx)
 static int
 write_inner(struct buf *b, const struct http1_head *h, struct slice body)
 {
+	bool posted = h->method_id == HTTP1_M_POST;
 	int r = buf_addf(b, "POST %.*s HTTP/1.1\r\n", SLICE_FMT(h->target));
 
 	for (unsigned i = 0; i < h->field_n; i++) {
@@ -572,15 +573,16 @@ write_inner(struct buf *b, const struct http1_head *h, struct slice body)
 		    f->known == HTTP1_F_CONTENT_LENGTH ||
 		    f->known == HTTP1_F_CONTENT_TYPE ||
 		    f->known == HTTP1_F_CONTENT_ENCODING ||
-		    f->known == HTTP1_F_EXPECT || f->known == HTTP1_F_ACCEPT ||
+		    f->known == HTTP1_F_EXPECT ||
+		    (f->known == HTTP1_F_ACCEPT && !posted) ||
 		    f->known == HTTP1_F_LAST_EVENT_ID)
 			continue;
 		r |= buf_addf(b, "%.*s: %.*s\r\n", SLICE_FMT(f->name),
 		    SLICE_FMT(f->value));
 	}
-	r |= buf_addf(b, "Content-Type: application/json\r\n"
-	    "Accept: application/json, text/event-stream\r\n"
-	    "Content-Length: %zu\r\n\r\n", body.n);
+	r |= buf_addf(b, "%sContent-Type: application/json\r\n"
+	    "Content-Length: %zu\r\n\r\n", posted ? "" :
+	    "Accept: application/json, text/event-stream\r\n", body.n);
 	return r | buf_add_slice(b, body);
 }
 

@@ -71,6 +71,7 @@ exchange_free(struct exchange *ex)
 		svc_forget(f, ex->deadline_q);
 	emit_forget(f->emit, ex);
 	asked_end(ex);
+	batch_free(ex);
 	upstream_cancel(ex->ureq);
 	upstream_close(ex->u, true);
 	loop_timer_del(ex->timer);

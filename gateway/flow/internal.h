@@ -215,8 +215,8 @@ struct conn {
 };
 
 void conn_accept(struct listener *l);
-/* A request that the gateway makes in the name of an agent's exchange, with
- * that one's way in and head but POST and this body; it goes through all steps.
+/* A POST that the gateway makes in the name of an agent's exchange, with that
+ * one's way in, head and another body; it goes through all steps.
  * NULL: it does not fit. fn may be called from the next round on. */
 struct conn *conn_inner(struct conn *c, const struct exchange *like,
     struct slice body, inner_fn *fn, void *ctx);
@@ -295,6 +295,7 @@ struct exchange {
 	struct slice responses;		/* so is inputResponses beside them */
 	bool modern;			/* of MCP 2026-07-28 */
 	struct mirror *mirror;		/* its Mcp-Param-* fields, or NULL */
+	struct batch *batch;		/* several messages: no call itself */
 	const char *flags[16];
 	size_t nflags;
 	uint64_t start_ns;
@@ -403,6 +404,13 @@ bool revision_open_ids(struct exchange *ex, struct slice *session_r,
 /* A refusal that a client of 2026-07-28 must not take for an older server's
  * although its request could not be read. */
 bool revision_modern_refusal(const struct exchange *ex, unsigned status);
+
+/* ---- batches of 2025-03-26: batch.c ---------------------------------------------- */
+
+/* Takes ex->doc apart; answers when all of it is answered. */
+enum step_result batch_begin(struct exchange *ex);
+/* Its messages are cancelled where they are. Nothing without a batch. */
+void batch_free(struct exchange *ex);
 
 /* ---- what servers ask of the agent: asked.c -------------------------------------- */
 

@@ -8,12 +8,14 @@ import os
 import pathlib
 import shutil
 import tempfile
+import threading
 import time
 
 import sdkcases
 from sdkcases import Driver, text
 from suite import SuiteServer
 from support import SLOW, Suite, check, curl, equal, has, hasnt, until
+from upstreams import Upstream
 
 MAIL = "bob@example.com"
 KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
@@ -26,6 +28,7 @@ suite = Suite("test_revisions")
 suite.cleanups.append(lambda: shutil.rmtree(top, True))
 server = SuiteServer(suite, top)
 suite.logs.append(server.log)
+simple = Upstream()
 BASE = {"url": server.url(), "pin": ["127.0.0.1", "::1"],
         "matrix": {"supervised": {"unknown": "allow", "dangerous": "deny"}},
         "tools": {"echo": {"class": "moderate"},
@@ -33,6 +36,8 @@ BASE = {"url": server.url(), "pin": ["127.0.0.1", "::1"],
 gw = suite.gateway("revisions", {
     "open": {**BASE, "server_requests": {"sampling": "allow",
                                          "roots": "allow"}},
+    "simple": {**BASE, "url": simple.url(), "tools": {
+        "echo2": {"class": "read-only"}, "wipe": {"class": "dangerous"}}},
     "asking": {**BASE, "matrix": {"supervised": {"unknown": "hold"}}},
     "plain": {**BASE, "hosts": ["plain.test"]}})
 token = gw.session()
@@ -278,6 +283,106 @@ with suite.case("a stream is resumed by its principal alone"):
         a = resume(event, token if event != last else other)
         equal(a.status, 404, a)
         has(a.text, "another principal")
+
+# --- batches of 2025-03-26 ------------------------------------------------------------
+
+def one(id, tool, args=None):
+    return {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
+        "name": tool, "arguments": args or {}}}
+
+
+def messages(answer):
+    """Of a batch's answer, as events or as an array."""
+    if answer.text.startswith("["):
+        return answer.json()
+    return [json.loads(line[6:]) for line in answer.text.splitlines()
+            if line.startswith("data: ")]
+
+
+def sent(n):
+    return [r["body"] for r in server.requests()[n:] if r["body"]]
+
+
+NOTE = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+old_init = {**init, "params": {**init["params"],
+                               "protocolVersion": "2025-03-26"}}
+a = post("open", old_init, version=None)
+sid3 = [line.split(": ")[1] for line in a.head.splitlines() if
+        line.lower().startswith("mcp-session-id")][0]
+IN3 = (f"Mcp-Session-Id: {sid3}",)
+
+with suite.case("a batch: each message is a call of its own, joined as events"):
+    n = len(server.requests())
+    a = post("open", [NOTE, one(1, "test_simple_text"), one(
+        "x", "test_error_handling"), one(3, "json_schema_2020_12_tool", {
+            "name": MAIL}), {"jsonrpc": "2.0", "id": 4, "method":
+                             "tools/list"}], *IN3, version=None)
+    equal(a.status, 200, a)
+    got = {m["id"]: m for m in messages(a)}
+    equal(set(got), {1, "x", 3, 4}, "ids")
+    has(json.dumps(got[1]), "simple text")
+    check(got["x"]["result"]["isError"], got["x"])
+    has(json.dumps(got["x"]), "policy does not allow")
+    has(json.dumps(got[3]), "redacted:email")
+    check(len(got[4]["result"]["tools"]) > 5, got[4])
+    equal(sorted(str(m.get("id")) for m in sent(n)), ["1", "3", "4", "None"],
+          "sent one by one")
+    rows = [gw.event(type="call.decision", tool=t, where=lambda e:
+                     "_" in e["tool"]) for t in
+            ("test_simple_text", "test_error_handling")]
+    equal([r["verdict"] for r in rows], ["allow", "deny"], "rows")
+
+with suite.case("a batch with a held call: the others are answered meanwhile"):
+    out = []
+    t = threading.Thread(target=lambda: out.append(post("open", [
+        one(1, "echo", {"a": 1}), one(2, "test_simple_text")], *IN3,
+        version="2025-03-26")))
+    t.start()
+    held = gw.pending()[0]
+    check(t.is_alive(), "answered")
+    gw.cli("approval", "approve", held)
+    t.join()
+    equal([m["id"] for m in messages(out[0])], [2, 1], "in order")
+
+with suite.case("a batch without events is one array"):
+    a = curl(gw, gw.url("simple"), "-H", "Accept: application/json", via="mount",
+             token=token, data=[one(1, "echo2", {"m": 1}), NOTE,
+                                one(2, "wipe"), one(3, "echo2", {"m": MAIL})])
+    equal((a.status, a.text[:1]), (200, "["), a)
+    got = {m["id"]: m for m in a.json()}
+    equal(set(got), {1, 2, 3}, "ids")
+    check(got[2]["result"]["isError"], got[2])
+    has(json.dumps(got[3]), "redacted:email")
+    equal([c for c in simple.calls() if c != {}],
+          [{"m": 1}, {"m": "[redacted:email]"}], "sent")
+
+with suite.case("a batch of notifications alone is 202"):
+    a = post("open", [NOTE, NOTE], *IN3, version=None)
+    equal((a.status, a.body), (202, b""), a)
+
+for name, data, version in (
+        ("of a later revision", [one(1, "test_simple_text")], "2025-06-18"),
+        ("of 2025-11-25", [one(1, "test_simple_text")], "2025-11-25"),
+        ("of 2026-07-28", [modern("tools/list")], "2026-07-28"),
+        ("with initialize", [old_init], None),
+        ("in a batch", [[one(1, "test_simple_text")]], None),
+        ("of too many", [one(i, "test_simple_text") for i in range(51)],
+         None)):
+    with suite.case(f"a batch is refused: {name}"):
+        n = len(server.requests())
+        a = post("open", data, *IN3, version=version)
+        check(a.status in (400, 403), a)
+        has(a.text, "batch-refused")
+        equal(sent(n), [], "sent")
+
+with suite.case("a batch's agent goes: its held call is cancelled"):
+    t = threading.Thread(target=lambda: post("open", [one(1, "echo", {
+        "a": 2})], *IN3, version=None, timeout=2 / SLOW))
+    t.start()
+    held = gw.pending()[0]
+    t.join()
+    gw.event(type="approval.ended", where=lambda e:
+             e["approval"]["id"] == held)
 
 with suite.case("the ledger has an outcome for every decision"):
     def open_calls():

@@ -617,15 +617,38 @@ conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
 	return c;
 }
 
-void
-conn_inner_drop(struct conn *c)
+static void
+to_nobody(void *ctx, struct conn *c, struct slice data, bool end)
 {
+	(void)ctx;
+	(void)c;
+	(void)data;
+	(void)end;
+}
+
+static void
+on_drop(void *ctx)
+{
+	struct conn *c = ctx;
+
 	if (c->closed)
 		return;
 	if (c->ex != NULL && !c->ex->over)
 		exchange_client_gone(c->ex);
 	if (!c->closed)
 		conn_abort(c);
+}
+
+/* Not at once: somebody may be walking through the list of connections. */
+void
+conn_inner_drop(struct conn *c)
+{
+	if (c->closed)
+		return;
+	c->inner = to_nobody;
+	c->inner_ctx = NULL;
+	loop_soon_cancel(c->f->loop, c);
+	loop_soon(c->f->loop, on_drop, c);
 }
 
 void

@@ -119,6 +119,8 @@ find_connector(struct exchange *ex)
 			    "There is no %s connector of this name.",
 			    api ? "REST" : "MCP");
 		}
+		if (!api && oldsse_mounted(rest))
+			return oldsse_open_mount(ex, rest);
 		const char *base = ex->con->path;
 		size_t bn = strlen(base);
 
@@ -153,7 +155,13 @@ find_connector(struct exchange *ex)
 		port = au->port != 0 ? au->port : 80;
 	}
 	ex->up_path = h->path;
-	ex->con = connector_at(ex->view->connectors, au->host, port, h->path);
+	if (oldsse_marked(h->query)) {
+		if (oldsse_find(ex, au->host, port) != STEP_DONE)
+			return STEP_REFUSE;
+	} else {
+		ex->con = connector_at(ex->view->connectors, au->host, port,
+		    h->path);
+	}
 	if (ex->con == NULL)
 		return refuse_uncatalogued(ex, au->host, port);
 	if (ex->con->tls != c->tls) {
@@ -308,7 +316,11 @@ call_receive(struct exchange *ex)
 	if ((r = find_connector(ex)) != STEP_DONE)
 		return r;
 	ex->con_at = (size_t)(ex->con - ex->view->connectors->v);
-	ex->up_query = ex->req->query;
+	if (!ex->sse_post)
+		ex->up_query = ex->req->query;
+	if (!ex->mount && !ex->sse_post && ex->con->kind == CONNECTOR_MCP &&
+	    (r = oldsse_guess(ex)) != STEP_DONE)
+		return r;
 	ex->wants_sse = media_accepts_named(http1_field_known(ex->req,
 	    HTTP1_F_ACCEPT), "text/event-stream");
 	if ((r = choose_body(ex)) != STEP_DONE)
@@ -985,6 +997,8 @@ call_response(struct exchange *ex)
 enum step_result
 call_record_outcome(struct exchange *ex)
 {
+	if (oldsse_park(ex))
+		return STEP_WAIT;
 	exchange_end(ex, ex->end_status != NULL ? ex->end_status : "ok");
 	return STEP_WAIT;
 }

@@ -561,10 +561,17 @@ on_inner(void *ctx)
 }
 
 static int
-write_inner(struct buf *b, const struct http1_head *h, struct slice body)
+write_inner(struct buf *b, const struct exchange *like, struct slice body)
 {
+	const struct http1_head *h = like->req;
 	bool posted = h->method_id == HTTP1_M_POST;
-	int r = buf_addf(b, "POST %.*s HTTP/1.1\r\n", SLICE_FMT(h->target));
+	struct slice to = h->target, where = like->agent_endpoint;
+	int r;
+
+	if (where.n > 0)	/* behind the scheme and host, if they stand */
+		to.n = (size_t)(h->path.p - h->target.p);
+	r = buf_addf(b, "POST %.*s%.*s HTTP/1.1\r\n", SLICE_FMT(to),
+	    SLICE_FMT(where));
 
 	for (unsigned i = 0; i < h->field_n; i++) {
 		const struct http1_field *f = &h->fields[i];
@@ -604,7 +611,7 @@ conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
 	memcpy(c->source, outer->source, sizeof(c->source));
 	buf_init(&c->in, body.n + (256u << 10));
 	buf_init(&c->out, FLOW_OUT_MAX);
-	if (write_inner(&c->in, like->req, body) != 0) {
+	if (write_inner(&c->in, like, body) != 0) {
 		buf_wipe_free(&c->in);
 		free(c);
 		return NULL;

@@ -259,8 +259,10 @@ note_tools(struct exchange *ex, const struct json_doc *d)
 {
 	uint32_t tools = json_path(d, 0, "result", "tools", NULL);
 
+	/* A stream of its own may carry the answer to any request. */
 	if (json_typeof(d, tools) != JSON_ARRAY ||
-	    !slice_is(ex->msg.method, "tools/list"))
+	    (!slice_is(ex->msg.method, "tools/list") &&
+	    ex->req->method_id != HTTP1_M_GET))
 		return;
 	for (uint32_t t = json_first(d, tools); t != JSON_NONE;
 	    t = json_next(d, tools, t)) {

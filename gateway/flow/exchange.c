@@ -72,6 +72,7 @@ exchange_free(struct exchange *ex)
 	emit_forget(f->emit, ex);
 	asked_end(ex);
 	batch_free(ex);
+	oldsse_end(ex);
 	upstream_cancel(ex->ureq);
 	upstream_close(ex->u, true);
 	loop_timer_del(ex->timer);
@@ -292,7 +293,8 @@ answer_mcp(struct exchange *ex, const char *event, const char *text)
 	ex->status = ex->refusal_code != 0 ? 400 :
 	    ex->msg.kind == MCP_REQUEST ? 200 :
 	    revision_modern_refusal(ex, status) ? 403 : status;
-	relay_send_message(ex, buf_slice(&b));
+	if (ex->msg.kind != MCP_REQUEST || !oldsse_deny(ex, buf_slice(&b)))
+		relay_send_message(ex, buf_slice(&b));
 	buf_free(&b);
 }
 

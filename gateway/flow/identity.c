@@ -135,3 +135,17 @@ identity_open_event(const struct exchange *ex, struct slice sealed,
 {
 	return unseal(ex, "event", sealed, id_r);
 }
+
+void
+identity_seal_endpoint(const struct exchange *ex, struct slice target,
+    struct buf *out)
+{
+	seal(ex, "endpoint", target, out);
+}
+
+bool
+identity_open_endpoint(const struct exchange *ex, struct slice sealed,
+    struct slice *target_r)
+{
+	return unseal(ex, "endpoint", sealed, target_r);
+}

@@ -295,6 +295,11 @@ struct exchange {
 	struct slice responses;		/* so is inputResponses beside them */
 	bool modern;			/* of MCP 2026-07-28 */
 	struct mirror *mirror;		/* its Mcp-Param-* fields, or NULL */
+	struct slice endpoint;		/* path and query; see oldsse.c */
+	struct slice agent_endpoint;	/* the same as the agent got it */
+	bool sse_post, late;		/* posted there; answered already */
+	struct list parked;		/* of a stream: posted, not answered */
+	unsigned nparked;
 	struct batch *batch;		/* several messages: no call itself */
 	const char *flags[16];
 	size_t nflags;
@@ -411,6 +416,28 @@ bool revision_modern_refusal(const struct exchange *ex, unsigned status);
 enum step_result batch_begin(struct exchange *ex);
 /* Its messages are cancelled where they are. Nothing without a batch. */
 void batch_free(struct exchange *ex);
+
+/* ---- HTTP+SSE of 2024-11-05: oldsse.c --------------------------------------------- */
+
+/* A stream's `endpoint` event: the address as the agent gets it. -1: refused. */
+int oldsse_endpoint(struct exchange *ex, struct slice uri, struct buf *out);
+/* A request to such an address: sets up_path and up_query, or refuses. */
+bool oldsse_mounted(struct slice rest);
+enum step_result oldsse_open_mount(struct exchange *ex, struct slice rest);
+bool oldsse_marked(struct slice query);
+/* Of a marked request through the proxy: also sets con. */
+enum step_result oldsse_find(struct exchange *ex, const char *host,
+    uint16_t port);
+/* Refuses a POST that names such a server's session without having got it. */
+enum step_result oldsse_guess(struct exchange *ex);
+/* The POST is answered, the call is not: true when a stream will. */
+bool oldsse_park(struct exchange *ex);
+/* A message on the stream, as it will be sent. 1: send what is in instead. */
+int oldsse_answer(struct exchange *g, struct slice json, struct buf *instead);
+/* Says no on the stream. False: there is none. */
+bool oldsse_deny(struct exchange *ex, struct slice json);
+/* The stream goes away. */
+void oldsse_end(struct exchange *g);
 
 /* ---- what servers ask of the agent: asked.c -------------------------------------- */
 
@@ -543,5 +570,10 @@ void identity_seal_event(const struct exchange *ex, struct slice id,
     struct buf *out);
 bool identity_open_event(const struct exchange *ex, struct slice sealed,
     struct slice *id_r);
+/* And for the address that an endpoint event names. */
+void identity_seal_endpoint(const struct exchange *ex, struct slice target,
+    struct buf *out);
+bool identity_open_endpoint(const struct exchange *ex, struct slice sealed,
+    struct slice *target_r);
 
 #endif

@@ -315,6 +315,9 @@ deliver_whole(struct exchange *ex)
 	struct buf scratch;
 	int r;
 
+	if (ex->sse_post && ex->resp_media == MEDIA_NONE)
+		buf_reset(&ex->rbody);	/* what it says is on the stream */
+	text = out = buf_slice(&ex->rbody);
 	/* Servers say 202 in chunks, of which there are none. */
 	if (ex->resp_media == MEDIA_NONE && text.n > 0 &&
 	    !exchange_exception(ex, REASON_MEDIA, "no Content-Type")) {
@@ -391,7 +394,7 @@ static void
 deliver_event(struct exchange *ex, const struct sse_event *ev)
 {
 	struct slice text = ev->data, clean = text, bytes = ev->raw;
-	struct buf scratch, out;
+	struct buf scratch, out, instead;
 
 	if (!ev->has_data || text.n == 0) {
 		deliver_bare(ex, ev);
@@ -399,10 +402,19 @@ deliver_event(struct exchange *ex, const struct sse_event *ev)
 	}
 	buf_init(&scratch, sse_limits_default.event * 2);
 	buf_init(&out, sse_limits_default.event * 2 + 65536);
-	int r = ex->con->kind == CONNECTOR_MCP || text.p[0] == '{' ?
+	buf_init(&instead, 65536);
+	bool endpoint = ex->con->kind == CONNECTOR_MCP && ex->endpoint.n == 0 &&
+	    ex->req->method_id == HTTP1_M_GET && slice_is(ev->name, "endpoint");
+	int r = endpoint ? oldsse_endpoint(ex, text, &scratch) :
+	    ex->con->kind == CONNECTOR_MCP || text.p[0] == '{' ?
 	    content_result(ex, text, &scratch, &clean) :
 	    content_text(ex, text, &scratch, &clean);
 
+	if (endpoint && r == 0)
+		clean = buf_slice(&scratch);
+	else if (r == 0 && ex->endpoint.n > 0 &&
+	    oldsse_answer(ex, clean, &instead) != 0)
+		clean = buf_slice(&instead);
 	if (r == 0 && (clean.p != text.p || bound(ex, ev))) {
 		r = write_event(ex, ev, clean, &out);
 		bytes = buf_slice(&out);
@@ -422,6 +434,7 @@ deliver_event(struct exchange *ex, const struct sse_event *ev)
 	}
 	buf_free(&scratch);
 	buf_free(&out);
+	buf_free(&instead);
 }
 
 static void

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
@@ -14,7 +15,8 @@ import time
 import sdkcases
 from sdkcases import Driver, text
 from suite import SuiteServer
-from support import SLOW, Suite, check, curl, equal, has, hasnt, until
+from support import (SLOW, Suite, check, curl, equal, free_port, has,
+                     hasnt, until)
 from upstreams import Upstream
 
 MAIL = "bob@example.com"
@@ -29,6 +31,17 @@ suite.cleanups.append(lambda: shutil.rmtree(top, True))
 server = SuiteServer(suite, top)
 suite.logs.append(server.log)
 simple = Upstream()
+sse_port = free_port()
+sse_log = top / "sse-server.log"
+sse_server = subprocess.Popen(
+    [sdkcases.node(), str(sdkcases.NODE_DIR / "node_modules/"
+     "@modelcontextprotocol/server-everything/dist/index.js"), "sse"],
+    stdin=subprocess.DEVNULL, stdout=open(sse_log, "wb"),
+    stderr=subprocess.STDOUT, env={"PATH": os.environ["PATH"],
+                                   "PORT": str(sse_port), "OWNER": MAIL})
+suite.cleanups.append(sse_server.kill)
+suite.logs.append(sse_log)
+until("the SSE server listens", lambda: str(sse_port) in sse_log.read_text())
 BASE = {"url": server.url(), "pin": ["127.0.0.1", "::1"],
         "matrix": {"supervised": {"unknown": "allow", "dangerous": "deny"}},
         "tools": {"echo": {"class": "moderate"},
@@ -38,6 +51,9 @@ gw = suite.gateway("revisions", {
                                          "roots": "allow"}},
     "simple": {**BASE, "url": simple.url(), "tools": {
         "echo2": {"class": "read-only"}, "wipe": {"class": "dangerous"}}},
+    "sse": {**BASE, "url": f"http://localhost:{sse_port}/sse", "tools": {
+        "get-sum": {"class": "moderate"}, "get-tiny-image": {
+            "class": "dangerous"}}},
     "asking": {**BASE, "matrix": {"supervised": {"unknown": "hold"}}},
     "plain": {**BASE, "hosts": ["plain.test"]}})
 token = gw.session()
@@ -383,6 +399,73 @@ with suite.case("a batch's agent goes: its held call is cancelled"):
     t.join()
     gw.event(type="approval.ended", where=lambda e:
              e["approval"]["id"] == held)
+
+# --- HTTP+SSE of 2024-11-05 -----------------------------------------------------------
+
+for way in ("mount", "explicit"):
+    with suite.case(f"HTTP+SSE, {way}: calls posted, answered on the stream"):
+        env = dict(os.environ, NODE_USE_ENV_PROXY="1", NO_PROXY="",
+                   HTTP_PROXY=gw.proxy_url(token)) if way == "explicit" else \
+            dict(os.environ)
+        d = Driver(suite, [sdkcases.node(), str(sdkcases.NODE_DIR /
+                           "client.mjs")], env, top / f"client-sse-{way}.log")
+        suite.cleanups.append(d.stop)
+        d.do("connect", sse=True, url=gw.url("sse") if way == "mount" else
+             f"http://localhost:{sse_port}/sse", headers={
+                 "Authorization": f"Bearer {token}"} if way == "mount" else {})
+        has(d.do("list"), "echo", "get-sum")
+        r = d.call("echo", {"message": f"from {way} {MAIL}"})
+        equal(text(r), f"Echo: from {way} [redacted:email]", "result")
+        r = d.call("get-env")
+        has(text(r), "redacted:email")
+        hasnt(json.dumps(r), MAIL)
+        e = gw.event(type="call.decision", connector="sse", tool="echo",
+                     where=lambda e: way in json.dumps(e["arguments"]))
+        e = gw.event(type="call.outcome", call=e["call"])
+        equal(e["status"], "ok", "outcome")
+        has(json.dumps(e["result"]), f"Echo: from {way} [redacted:email]")
+
+    with suite.case(f"HTTP+SSE, {way}: denied, held, killed"):
+        r = d.call("get-tiny-image")
+        check(r["isError"], r)
+        has(text(r), "policy does not allow")
+        n = d.send("call", name="get-sum", args={"a": 2, "b": 40})
+        gw.cli("approval", "approve", gw.pending()[0])
+        has(text(d.wait(n)["ok"]), "42")
+        n = d.send("call", name="trigger-long-running-operation",
+                   args={"duration": 2, "steps": 10}, progress=True)
+        d.next_event("progress", n)
+        gw.cli("kill", "tool/sse/trigger-long-running-operation", "--reason",
+               "leaking")
+        r = d.wait(n)["ok"]
+        check(r["isError"], r)
+        has(text(r), "kill switch")
+        e = gw.event(type="call.outcome", connector="sse",
+                     tool="trigger-long-running-operation", status="cut")
+        gw.cli("revive", "tool/sse/trigger-long-running-operation",
+               "--reason", "mended")
+
+with suite.case("HTTP+SSE: the address is its principal's alone"):
+    a = curl(gw, gw.url("sse"), "-H", "Accept: text/event-stream", via="mount",
+             token=token, timeout=1 / SLOW)
+    address = [line[6:] for line in a.text.splitlines()
+               if line.startswith("data: ")][0]
+    has(address, "/mcp/sse/~sse/")
+    url = f"http://127.0.0.1:{gw.mount_port}{address}"
+    hi = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    for bad, who in ((url, other), (url[:-1] + ("0" if url[-1] != "0" else
+                                                "1"), token)):
+        a = curl(gw, bad, via="mount", token=who, data=hi)
+        has(a.text, "another principal")
+    a = curl(gw, f"http://localhost:{sse_port}/message?sessionId=stolen",
+             token=token, data=hi)
+    has(a.text, "uncatalogued-host")
+    a = curl(gw, f"http://localhost:{sse_port}/message?sessionId=x&portreeve="
+             + "0" * 32, token=token, data=hi)
+    has(a.text, "another principal")
+    a = curl(gw, f"{server.url()}/messages?session_id=stolen", token=token,
+             data=hi)
+    has(a.text, "another principal")
 
 with suite.case("the ledger has an outcome for every decision"):
     def open_calls():

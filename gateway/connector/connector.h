@@ -15,6 +15,7 @@
  *   state: enabled                # observe | disabled
  *   agents: [coder, triage]       # who may use it; "*" all; empty is refused
  *   credential: { name: gh, type: bearer }   # or type: header, header: X-Api-Key, template: "{}"
+ *   upstream_proxy: { url: http://proxy:3128, credential: px }  # or direct
  *   media: stream                 # bodies that cannot be inspected; or deny
  *   log_result: 65536             # bytes of a result kept in the ledger
  *   redaction:                    # rules that do not act here, by direction
@@ -24,10 +25,12 @@
  *     { sampling: deny, elicitation: allow, roots: deny }
  *   matrix: { supervised: { moderate: allow } }
  *   tools: { echo: { class: read-only, approval: auto, enabled: true } }
+ *   graphql: /v1/graphql          # rest: operations there are named by document
  *   operations:                   # rest
  *     - { name: get_item, method: GET, path: "/v1/items/{id}", class: read-only }
  *
- * Floors: a mutating method is at least moderate; DELETE is dangerous.
+ * Floors: a mutating method is at least moderate, a GraphQL mutation (tool
+ * "mutation.FIELD") too; DELETE is dangerous.
  */
 #ifndef CONNECTOR_H
 #define CONNECTOR_H
@@ -43,7 +46,15 @@
 enum connector_ask { CONNECTOR_SAMPLING, CONNECTOR_ELICITATION,
 	CONNECTOR_ROOTS, CONNECTOR_ASKS };
 
+/* A name of our own: who asks for it through a proxy gets the page that tells
+ * whether its CA is trusted. No connector may have it. */
+#define CONNECTOR_SELF_HOST "trust.portreeve.internal"
+
 enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
+
+/* What an importer leaves to a person: owner, purpose and agents that begin
+ * with it are refused. */
+#define CONNECTOR_PLACEHOLDER "FILL-IN"
 
 struct connector_tool {
 	char *name;
@@ -62,9 +73,19 @@ struct connector_host {
 	uint16_t port;
 };
 
+/* Whom a credential of such a proxy is given to, in the section
+ * "credentials"; no connector can have this name. */
+#define CONNECTOR_VIA "(upstream proxy)"
+
+struct connector_via {
+	char *host;			/* normalised; "": straight */
+	uint16_t port;
+	char *credential;		/* name, "" when none */
+};
+
 struct connector {
 	char *name, *path, *owner, *purpose, *vendor, *source, *reviewer,
-	    *review_by, *data_class, *risk, *environment, *ca_pem;
+	    *review_by, *data_class, *risk, *environment, *ca_pem, *graphql;
 	enum connector_kind kind;
 	bool tls, approved, media_stream;
 	enum policy_state state;
@@ -76,6 +97,7 @@ struct connector {
 	size_t nagents;
 	char *credential;		/* name, "" when none */
 	char *cred_type, *cred_header, *cred_template;
+	struct connector_via via;
 	int64_t log_result;
 	/* NULL: every rule acts on what goes out, on what comes back. */
 	struct redact_off *off_arguments, *off_results;
@@ -90,6 +112,7 @@ struct connector {
 struct connector_set {
 	struct connector *v;
 	size_t n;
+	struct connector_via via;	/* of spliced connections */
 };
 
 /* The compiler: reads conf->connectors_dir, adds the sections "connectors",
@@ -121,6 +144,8 @@ const struct connector_tool *connector_tool(const struct connector *c,
 /* The REST operation of a request, or NULL: unknown. */
 const struct connector_operation *connector_operation(
     const struct connector *c, struct slice method, struct slice path);
+/* The class that an operation of this method cannot go below. */
+enum conf_class connector_floor(const char *method);
 /* Does a path match a template? {name} stands for one non-empty segment. */
 bool connector_path_match(const char *template, struct slice path);
 

@@ -1,5 +1,6 @@
 /* connector_compile - the compiler's half of connector.h: YAML to sections. */
 #include "connector.h"
+#include "connector_via.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,8 +22,8 @@ static const char *const cred_types[] = { "bearer", "header" };
 static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
-	"credential", "media", "log_result", "redaction", "server_requests",
-	"matrix", "tools", "operations" };
+	"credential", "upstream_proxy", "media", "log_result", "redaction",
+	"server_requests", "matrix", "tools", "operations", "graphql" };
 
 static bool
 name_ok(const char *s)
@@ -91,6 +92,19 @@ read_url(const struct yaml_doc *d, const struct yaml_node *root,
 }
 
 static int
+not_our_own(const struct yaml_doc *d, const struct yaml_node *root,
+    const struct connector *c, struct err *err)
+{
+	for (size_t i = 0; i < c->nhosts; i++)
+		if (strcmp(c->hosts[i].host, CONNECTOR_SELF_HOST) == 0) {
+			yaml_err(d, root, err, "%s is Portreeve's own, for "
+			    "the test of trust", CONNECTOR_SELF_HOST);
+			return -1;
+		}
+	return 0;
+}
+
+static int
 each_scalar(const struct yaml_doc *d, const struct yaml_node *root,
     const char *key, struct err *err, size_t *n_r)
 {
@@ -112,6 +126,18 @@ each_scalar(const struct yaml_doc *d, const struct yaml_node *root,
 	}
 	*n_r = n->n;
 	return 0;
+}
+
+static int
+refuse_placeholder(const struct yaml_doc *d, const struct yaml_node *n,
+    const char *key, struct err *err)
+{
+	if (n == NULL || !slice_starts(slice_make(n->text, n->len),
+	    CONNECTOR_PLACEHOLDER))
+		return 0;
+	yaml_err(d, n, err, "%s: %s is still to be filled in", key,
+	    CONNECTOR_PLACEHOLDER);
+	return -1;
 }
 
 static int
@@ -152,6 +178,9 @@ read_lists(const struct yaml_doc *d, const struct yaml_node *root,
 		return -1;
 	}
 	c->agents = base_calloc(n, sizeof(*c->agents));
+	for (size_t i = 0; i < n; i++)
+		if (refuse_placeholder(d, list->items[i], "agents", err) != 0)
+			return -1;
 	for (size_t i = 0; i < n; i++)
 		c->agents[c->nagents++] = base_strdup(list->items[i]->text);
 	return 0;
@@ -384,6 +413,26 @@ method_ok(const char *s)
 	return n > 0 && n < 32 && s[n] == '\0';
 }
 
+/* Names become those of arguments, so each is there once. */
+static bool
+variable_ok(const char *path, struct slice name)
+{
+	struct slice rest = slice_str(path);
+	unsigned n = 0;
+
+	for (size_t i = 0; i < name.n; i++)
+		if ((unsigned char)name.p[i] <= ' ' || name.p[i] == '"' ||
+		    name.p[i] == '\\')
+			return false;
+	while (rest.p != NULL) {
+		struct slice seg = slice_cut(&rest, '/');
+
+		n += seg.n == name.n + 2 && seg.p[0] == '{' &&
+		    slice_eq(slice_sub(seg, 1, name.n), name);
+	}
+	return n == 1;
+}
+
 /* A brace is only where a whole segment is {name}: "/a{b}" would be taken as
  * it is written and match nothing. */
 static bool
@@ -396,17 +445,20 @@ template_ok(const char *path)
 	while (rest.p != NULL) {
 		struct slice seg = slice_cut(&rest, '/');
 
-		if (seg.n > 2 && seg.p[0] == '{' && seg.p[seg.n - 1] == '}')
+		if (seg.n > 2 && seg.p[0] == '{' &&
+		    seg.p[seg.n - 1] == '}') {
 			seg = slice_sub(seg, 1, seg.n - 2);
+			if (!variable_ok(path, seg))
+				return false;
+		}
 		if (slice_chr(seg, '{') >= 0 || slice_chr(seg, '}') >= 0)
 			return false;
 	}
 	return true;
 }
 
-/* The class a method cannot go below. */
-static enum conf_class
-method_floor(const char *method)
+enum conf_class
+connector_floor(const char *method)
 {
 	if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
 	    strcmp(method, "OPTIONS") == 0)
@@ -433,7 +485,8 @@ check_operation(const struct yaml_doc *d, const struct yaml_node *n,
 	}
 	if (!template_ok(o->path)) {
 		yaml_err(d, yaml_get(n, "path"), err, "path: %s: a template "
-		    "is segments, whole ones may be {name}; it has no query",
+		    "is segments, whole ones may be {name}, each name "
+		    "once; it has no query",
 		    o->path);
 		return -1;
 	}
@@ -475,7 +528,7 @@ read_operations(const struct yaml_doc *d, const struct yaml_node *root,
 		o->name = o->tool.name;
 		if (check_operation(d, n, c, o, err) != 0)
 			return -1;
-		enum conf_class floor = method_floor(o->method);
+		enum conf_class floor = connector_floor(o->method);
 
 		if (o->tool.classified && o->tool.klass > floor) {
 			yaml_err(d, n, err, "operation %s: %s is at least %s, "
@@ -485,6 +538,35 @@ read_operations(const struct yaml_doc *d, const struct yaml_node *root,
 			return -1;
 		}
 	}
+	return 0;
+}
+
+/* Mutations keep their floor, however a file names them. */
+static int
+read_graphql(const struct yaml_doc *d, const struct yaml_node *root,
+    struct connector *c, struct err *err)
+{
+	const struct yaml_node *n = yaml_get(root, "graphql");
+
+	if (n == NULL)
+		return 0;
+	if (yaml_get_str(d, root, "graphql", &c->graphql, err) != 0)
+		return -1;
+	if (c->kind != CONNECTOR_REST || !http1_path_normal(slice_str(
+	    c->graphql), NULL)) {
+		yaml_err(d, n, err, "graphql: is a path that begins with /, of "
+		    "a connector of kind rest");
+		return -1;
+	}
+	for (size_t i = 0; i < c->ntools; i++)
+		if (slice_starts(slice_str(c->tools[i].name), "mutation.") &&
+		    c->tools[i].klass > CONF_MODERATE) {
+			yaml_err(d, yaml_get(yaml_get(root, "tools"),
+			    c->tools[i].name), err, "%s: a mutation is at "
+			    "least moderate, %s is refused", c->tools[i].name,
+			    conf_class_names[c->tools[i].klass]);
+			return -1;
+		}
 	return 0;
 }
 
@@ -508,7 +590,9 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		if (*texts[i].v == NULL)
 			*texts[i].v = base_strdup("");
-		if (yaml_get_str(d, root, texts[i].key, texts[i].v, err) != 0)
+		if (yaml_get_str(d, root, texts[i].key, texts[i].v, err) !=
+		    0 || refuse_placeholder(d, yaml_get(root, texts[i].key),
+		    texts[i].key, err) != 0)
 			return -1;
 	}
 	if (!name_ok(c->name)) {
@@ -537,7 +621,7 @@ read_connector(const struct conf *conf, const struct redact *rules,
 {
 	const struct yaml_node *root = d->roots[0];
 	char **optional[] = { &c->ca_pem, &c->credential, &c->cred_type,
-		&c->cred_header, &c->cred_template };
+		&c->cred_header, &c->cred_template, &c->graphql };
 
 	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
 		*optional[i] = base_strdup("");
@@ -547,14 +631,16 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    read_texts(d, root, c, err) != 0 ||
 	    read_url(d, root, c, err) != 0 ||
 	    read_lists(d, root, c, err) != 0 ||
+	    not_our_own(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
+	    connector_via_read(d, root, conf, &c->via, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_asks(d, root, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
 	    read_tools(d, root, c, err) != 0 ||
 	    read_operations(d, root, c, err) != 0)
 		return -1;
-	return 0;
+	return read_graphql(d, root, c, err);
 }
 
 static int
@@ -605,7 +691,7 @@ pack_connector(struct buf *b, const struct connector *c)
 	const char *texts[] = { c->name, c->path, c->owner, c->purpose,
 		c->vendor, c->source, c->reviewer, c->review_by, c->data_class,
 		c->risk, c->environment, c->ca_pem, c->credential,
-		c->cred_type, c->cred_header, c->cred_template };
+		c->cred_type, c->cred_header, c->cred_template, c->graphql };
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		pack_str(b, texts[i]);
@@ -615,6 +701,7 @@ pack_connector(struct buf *b, const struct connector *c)
 	pack_u8(b, c->approved);
 	pack_u8(b, c->media_stream);
 	pack_i64(b, c->log_result);
+	connector_via_pack(b, &c->via);
 	pack_off(b, c->off_arguments);
 	pack_off(b, c->off_results);
 	pack_u32(b, (uint32_t)c->nhosts);
@@ -731,26 +818,42 @@ out:
 	return r;
 }
 
+static void
+pack_via_credential(struct buf *b, const struct connector_via *v,
+    uint32_t *n)
+{
+	if (v->credential[0] == '\0')
+		return;
+	pack_str(b, v->credential);
+	pack_str(b, "basic");
+	pack_str(b, "Proxy-Authorization");
+	pack_str(b, "");
+	pack_u32(b, 1);
+	pack_str(b, CONNECTOR_VIA);
+	*n += 1;
+}
+
 static int
 add_sections(const struct connector_set *set, struct snap_writer *w,
     struct err *err)
 {
 	int r = 0;
-	struct buf all, names, hosts, creds;
+	struct buf all, names, hosts, creds, rows;
 	uint32_t nhosts = 0, ncreds = 0;
 
-	for (size_t i = 0; i < set->n; i++) {
+	for (size_t i = 0; i < set->n; i++)
 		nhosts += (uint32_t)set->v[i].nhosts;
-		ncreds += set->v[i].credential[0] != '\0';
-	}
 	buf_init(&all, SECTION_MAX);
 	buf_init(&names, SECTION_MAX);
 	buf_init(&hosts, SECTION_MAX);
 	buf_init(&creds, SECTION_MAX);
+	buf_init(&rows, SECTION_MAX);
+	connector_via_pack(&all, &set->via);
 	pack_u32(&all, (uint32_t)set->n);
 	pack_u32(&names, (uint32_t)set->n);
-	pack_u32(&hosts, nhosts);
-	pack_u32(&creds, ncreds);
+	pack_u32(&hosts, nhosts + 1);
+	pack_str(&hosts, CONNECTOR_SELF_HOST);
+	pack_via_credential(&rows, &set->via, &ncreds);
 	for (size_t i = 0; i < set->n; i++) {
 		const struct connector *c = &set->v[i];
 
@@ -758,17 +861,22 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
 		pack_str(&names, c->name);
 		for (size_t k = 0; k < c->nhosts; k++)
 			pack_str(&hosts, c->hosts[k].host);
+		pack_via_credential(&rows, &c->via, &ncreds);
 		if (c->credential[0] == '\0')
 			continue;
-		pack_str(&creds, c->credential);
-		pack_str(&creds, c->cred_type);
-		pack_str(&creds, c->cred_header);
-		pack_str(&creds, c->cred_template);
-		pack_u32(&creds, 1);
-		pack_str(&creds, c->name);
+		pack_str(&rows, c->credential);
+		pack_str(&rows, c->cred_type);
+		pack_str(&rows, c->cred_header);
+		pack_str(&rows, c->cred_template);
+		pack_u32(&rows, 1);
+		pack_str(&rows, c->name);
+		ncreds++;
 	}
+	pack_u32(&creds, ncreds);
+	buf_add_slice(&creds, buf_slice(&rows));
 	/* Cut off, a section would be another registry. */
-	if (all.full || names.full || hosts.full || creds.full) {
+	if (all.full || names.full || hosts.full || rows.full ||
+	    creds.full) {
 		err_set(err, "connectors: more than %u MiB when compiled: "
 		    "split them among instances", SECTION_MAX >> 20);
 		r = -1;
@@ -783,6 +891,7 @@ out:
 	buf_free(&names);
 	buf_free(&hosts);
 	buf_free(&creds);
+	buf_free(&rows);
 	return r;
 }
 
@@ -797,7 +906,7 @@ connector_parse(const struct conf *c, const struct redact *rules,
 
 	set->v = base_calloc(1, sizeof(*set->v));
 	set->n = 1;
-	if (d != NULL)
+	if (d != NULL && connector_via_global(c, &set->via, err) == 0)
 		r = read_connector(c, rules, d, &set->v[0], err);
 	if (r == 0)
 		r = add_sections(set, w, err);
@@ -831,8 +940,11 @@ connector_compile(const struct conf *c, const struct redact *rules,
     struct snap_writer *w, conf_warn_fn *warn, void *ctx, struct err *err)
 {
 	struct connector_set *set = base_calloc(1, sizeof(*set));
-	int r = load_dir(c, rules, set, err);
+	int r = connector_via_global(c, &set->via, err);
 	char text[256];
+
+	if (r == 0)
+		r = load_dir(c, rules, set, err);
 
 	if (r == 0) {
 		if (set->n == 0)

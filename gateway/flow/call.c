@@ -330,13 +330,6 @@ call_receive(struct exchange *ex)
 
 /* --- CLASSIFY ------------------------------------------------------------ */
 
-static enum step_result
-unparseable(struct exchange *ex, const char *why)
-{
-	ex->refusal_status = 400;
-	return exchange_refuse(ex, REASON_UNPARSEABLE, "(%s)", why);
-}
-
 static const char *
 agent_url(struct exchange *ex)
 {
@@ -358,12 +351,10 @@ agent_url(struct exchange *ex)
 }
 
 static void
-resolve_tool(struct exchange *ex, struct tool_state *t)
+resolve_named(struct exchange *ex, struct slice name, struct tool_state *t)
 {
-	const struct connector_tool *ct = connector_tool(ex->con,
-	    ex->action.tool);
-	const struct tool_state *st = svc_tool(ex->f, ex->con->name,
-	    ex->action.tool);
+	const struct connector_tool *ct = connector_tool(ex->con, name);
+	const struct tool_state *st = svc_tool(ex->f, ex->con->name, name);
 
 	*t = (struct tool_state){ CONF_UNKNOWN, true, false, POLICY_DEFAULT };
 	if (ct != NULL)
@@ -378,6 +369,15 @@ resolve_tool(struct exchange *ex, struct tool_state *t)
 		if (ct == NULL)
 			t->approval = st->approval;
 	}
+}
+
+static void
+resolve_tool(struct exchange *ex, struct tool_state *t)
+{
+	if (ex->gql != NULL)
+		gql_resolve(ex, resolve_named, t);
+	else
+		resolve_named(ex, ex->action.tool, t);
 }
 
 static enum step_result
@@ -401,12 +401,12 @@ classify_mcp(struct exchange *ex)
 		return exchange_refuse(ex, REASON_MEDIA,
 		    "MCP messages are application/json.");
 	if (json_index(&ex->doc, buf_slice(&ex->body), NULL) != JSON_OK)
-		return unparseable(ex, json_error_text(ex->doc.error));
+		return exchange_unparseable(ex, json_error_text(ex->doc.error));
 	mcp_read(&ex->doc, 0, &ex->msg);
 	if (ex->msg.kind == MCP_BATCH)
 		return batch_begin(ex);
 	if (ex->msg.kind == MCP_INVALID)
-		return unparseable(ex, ex->msg.error);
+		return exchange_unparseable(ex, ex->msg.error);
 	a->method = ex->msg.kind == MCP_RESPONSE ? SLICE("response") :
 	    ex->msg.method;
 	a->operation = ex->msg.kind == MCP_RESPONSE ? ACTION_PROTOCOL :
@@ -427,46 +427,6 @@ classify_mcp(struct exchange *ex)
 	return STEP_DONE;
 }
 
-static enum step_result
-classify_rest(struct exchange *ex)
-{
-	struct action *a = &ex->action;
-	const struct http1_head *h = ex->req;
-	const struct connector_operation *o = connector_operation(ex->con,
-	    h->method, ex->up_path);
-	struct jsonw w;
-	struct buf b;
-
-	a->method = h->method;
-	a->operation = ACTION_HTTP;
-	a->tool = o != NULL ? slice_str(o->name) : slice_str(arena_printf(
-	    ex->a, "%.*s %.*s", SLICE_FMT(h->method),
-	    SLICE_FMT(ex->up_path)));
-	buf_init(&b, (size_t)ex->view->conf->limits.body * 7 + 65536);
-	jsonw_init(&w, &b);
-	jsonw_object(&w, NULL);
-	jsonw_slice(&w, "path", ex->up_path);
-	if (ex->up_query.p != NULL)
-		jsonw_slice(&w, "query", ex->up_query);
-	if (!ex->gated) {
-		jsonw_str(&w, "body_uninspected", media_kind_name(ex->media));
-	} else if (ex->body.len > 0 && ex->media == MEDIA_JSON) {
-		if (json_index(&ex->doc, buf_slice(&ex->body), NULL) !=
-		    JSON_OK) {
-			buf_free(&b);
-			return unparseable(ex,
-			    json_error_text(ex->doc.error));
-		}
-		jsonw_raw(&w, "body", buf_slice(&ex->body));
-	} else if (ex->body.len > 0) {
-		jsonw_slice(&w, "body", buf_slice(&ex->body));
-	}
-	jsonw_object_end(&w);
-	a->arguments = arena_copy(ex->a, buf_slice(&b));
-	buf_free(&b);
-	return STEP_DONE;
-}
-
 enum step_result
 call_classify(struct exchange *ex)
 {
@@ -480,14 +440,16 @@ call_classify(struct exchange *ex)
 	ex->decision = uuid_v7();
 	ex->common = slice_make(NULL, 0);
 	memset(a, 0, sizeof(*a));
+	ex->gql = NULL;
 	a->who = &ex->session->who;
 	a->connector = ex->con->name;
 	a->environment = ex->con->environment;
 	a->data_class = ex->con->data_class;
 	ex->target = (char *)(uintptr_t)agent_url(ex);
+	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
-	    classify_rest(ex);
+	    rest_classify(ex);
 	/* Clients try revisions out: that is no denied call. */
 	ex->is_call = ex->reason != REASON_REVISION && ex->batch == NULL;
 	if (r != STEP_DONE)
@@ -619,7 +581,7 @@ call_policy(struct exchange *ex)
 		    conf_trust_names[ex->session->who.trust],
 		    ex->verdict.reason == REASON_ADVICE ? ex->advice_title :
 		    conf_class_names[ex->action.klass]);
-	return STEP_DONE;
+	return away_check(ex);	/* nobody is asked about what cannot run */
 }
 
 enum step_result
@@ -798,69 +760,6 @@ call_record_decision(struct exchange *ex)
 	return STEP_WAIT;
 }
 
-/* --- CREDENTIAL ------------------------------------------------------------------- */
-
-/* So that an upstream that echoes it does not show it to the agent. */
-static void
-note_credential(struct exchange *ex, struct slice value)
-{
-	struct slice rest = value;
-	struct slice scheme = slice_cut(&rest, ' ');
-
-	ex->literals = literals_new();
-	if (literals_add(ex->literals, rest.n > 0 && scheme.n < 16 ? rest :
-	    value, 0) != 0)
-		log_warn("the credential of %s is too short or too long to be "
-		    "looked for in results", ex->con->name);
-}
-
-static void
-on_credential(void *ctx, enum msg_type type, struct unpack *u)
-{
-	struct exchange *ex = ctx;
-
-	ex->deadline_q = 0;
-	if (type == MSG_CRED) {
-		struct slice name = unpack_slice(u), value = unpack_slice(u);
-
-		if (unpack_done(u)) {
-			ex->cred_name = arena_copy(ex->a, name);
-			ex->cred_value = arena_copy(ex->a, value);
-			note_credential(ex, value);
-			exchange_resume(ex);
-			return;
-		}
-	}
-	struct slice why = type == MSG_KEEPER_NO ? unpack_slice(u) :
-	    SLICE("the keeper went away or does not answer");
-
-	exchange_refuse(ex, REASON_CREDENTIAL, "%s: %.*s. An admin stores it "
-	    "with: portreeve credential set %s", ex->con->credential,
-	    SLICE_FMT(why), ex->con->credential);
-	exchange_answer_refusal(ex);
-}
-
-enum step_result
-call_credential(struct exchange *ex)
-{
-	struct buf b;
-
-	if (ex->con->credential[0] == '\0')
-		return STEP_DONE;
-	if (ex->f->keeper != NULL) {
-		buf_init(&b, 1024);
-		pack_str(&b, ex->con->name);
-		pack_str(&b, ex->con->credential);
-		ex->deadline_q = svc_ask(ex->f, ex->f->keeper, MSG_CRED_GET,
-		    buf_slice(&b), on_credential, ex);
-		buf_free(&b);
-	}
-	if (ex->deadline_q == 0)
-		return exchange_refuse(ex, REASON_CREDENTIAL,
-		    "The keeper cannot be reached.");
-	return STEP_WAIT;
-}
-
 /* --- FORWARD -------------------------------------------------------------------- */
 
 static int
@@ -940,6 +839,10 @@ on_upstream(void *ctx, struct upstream *u, enum reason reason,
 	struct exchange *ex = ctx;
 
 	ex->ureq = NULL;
+	if (u != NULL)
+		away_connected(ex);
+	else if (reason == REASON_UPSTREAM)
+		away_failed(ex, detail);
 	if (u == NULL) {
 		exchange_refuse(ex, reason, "%s", detail);
 		exchange_answer_refusal(ex);
@@ -962,8 +865,12 @@ call_forward(struct exchange *ex)
 		    ex->con->hosts[0].port,
 		.tls = ex->view->client_ctx[ex->con_at],
 		.pins = ex->con->pins, .npins = ex->con->npins };
+	struct via_target via = { .host = ex->con->via.host,
+		.port = ex->con->via.port, .authorization = ex->via_value };
 	char port[8];
 
+	if (via.host[0] != '\0')
+		t.via = &via;
 	if (ex->request_head_sent)
 		return STEP_DONE;
 	if (!revision_open_ids(ex, &session_id, &event_id))

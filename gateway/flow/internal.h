@@ -11,6 +11,7 @@
 #include "connector.h"
 #include "event.h"
 #include "flow.h"
+#include "graphql.h"
 #include "http1.h"
 #include "inspect.h"
 #include "json.h"
@@ -21,6 +22,7 @@
 #include "mirror.h"
 #include "media.h"
 #include "pack.h"
+#include "params.h"
 #include "policy.h"
 #include "redact.h"
 #include "sse.h"
@@ -81,6 +83,7 @@ struct spares {
 	unsigned narenas, nheads, ndocs;
 	struct buf event;
 	char read[FLOW_READ];		/* what an upstream's stream gave */
+	unsigned settled, seconds;	/* see spare_second() */
 };
 
 struct flow;
@@ -93,6 +96,10 @@ void spare_doc(struct flow *f, struct json_doc *d);
 void spare_doc_back(struct flow *f, struct json_doc *d);
 /* An empty buffer for an event of at most max bytes, until the next call. */
 struct buf *spare_event(struct flow *f, size_t max);
+/* A long stream has given back what it does not need; once a second, what many
+ * of them have left goes back to the system. */
+void spare_settled(struct flow *f);
+void spare_second(struct flow *f);
 
 /* ---- asking another role: answers come by number ------------------------- */
 
@@ -147,6 +154,7 @@ struct flow {
 	struct tls_ctx *server_ctx;
 	struct tls_key *leaf_key;
 	uint8_t mac_key[32];
+	struct buf root;		/* DER of what agents are to trust */
 	struct dns *dns;
 	struct upstream_pool *pool;
 	struct map sessions;		/* token hash -> struct session */
@@ -154,6 +162,7 @@ struct flow {
 	struct map states;		/* connector -> (void *)(state + 1) */
 	struct map kills;		/* target -> reason text */
 	struct map leaves;		/* host -> struct leaf_entry */
+	struct map away;		/* see away.c */
 	struct map seen_tools;		/* connector NUL tool NUL digest */
 	struct list conns, exchanges;
 	struct list listeners;
@@ -167,17 +176,19 @@ struct listener {
 	enum conf_listener_kind kind;
 	int fd;
 	struct loop_fd *watch;
+	struct addr_cidr *from;		/* balancers that are believed */
+	size_t nfrom;
 };
 
 /* ---- a connection from an agent ------------------------------------------ */
 
-enum conn_state { CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS, CONN_EXCHANGE,
-	CONN_SPLICE, CONN_CLOSING };
+enum conn_state { CONN_BALANCER, CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS,
+	CONN_EXCHANGE, CONN_SPLICE, CONN_MUX, CONN_CLOSING };
 
 /* Of whom the bytes in a connection's buffer are, once their exchange is
  * over: connector, session, agent, user, tool. */
 struct leftover {
-	uint64_t hash[5], epoch;
+	uint64_t hash[5 + GRAPHQL_FIELDS], epoch;
 	unsigned n;			/* 0: nobody's, or all has left */
 };
 
@@ -211,7 +222,12 @@ struct conn {
 	uint64_t ex_began;		/* bytes_out when ex began */
 	bool partial;			/* the last write left something */
 	bool cut;			/* in flow.cuts.conns */
+	bool trusted;			/* a balancer: who it names is who it is */
+	bool self;			/* a tunnel to CONNECTOR_SELF_HOST */
 	struct leftover left;
+	struct mux *mux;		/* CONN_MUX: see mux.c */
+	struct http2_stream *h2_stream;	/* this is one; then no watch */
+	bool gone;			/* ... and it is closed */
 };
 
 void conn_accept(struct listener *l);
@@ -240,7 +256,27 @@ bool conn_leftover_killed(struct conn *c);
 /* The exchange is over: read the next request, or close. */
 void conn_next(struct conn *c, bool keep);
 void conn_begin_sniff(struct conn *c);
+/* A stream of c brings a request; its stream is still to be set. NULL: there
+ * are too many. */
+struct conn *conn_new_stream(struct conn *c, struct http2_stream *st);
+/* Its stream can be read, written, or is closed: acts in the next round. */
+void conn_stream_event(struct conn *v, bool closed);
 void conn_leaf_ready(struct conn *c, struct tls_leaf *leaf, const char *why);
+
+/* ---- HTTP/2 from an agent: mux.c -------------------------------------------- */
+
+void mux_begin(struct conn *c);
+void mux_free(struct mux *m);		/* NULL-safe */
+/* Bytes are in c->in: all are taken. */
+void mux_data(struct conn *c);
+/* Puts frames into c->out. -1: the connection cannot go on. */
+int mux_fill(struct conn *c);
+/* Idle for too long, or a head did not come in time. */
+void mux_timeout(struct conn *c);
+/* After GOAWAY: nothing is left to be said. */
+bool mux_done(const struct conn *c);
+/* Both messages of this stream are over. */
+bool mux_stream_complete(const struct conn *v);
 
 /* ---- one HTTP message pair ------------------------------------------------ */
 
@@ -284,7 +320,9 @@ struct exchange {
 	bool is_call;			/* decision and outcome are recorded */
 	struct mcp_message msg;
 	struct action action;
-	char *target;
+	char *target;			/* as the redactor left it */
+	struct graphql *gql;		/* its fields: "query.NAME"; or NULL */
+	const char *url_rule;		/* what it found in the URL, or NULL */
 	struct policy_verdict verdict;
 	enum policy_advice advice;
 	char *advice_rule, *advice_title;
@@ -315,6 +353,7 @@ struct exchange {
 
 	/* upstream */
 	struct slice cred_name, cred_value;	/* wiped after use */
+	struct slice via_value;		/* Proxy-Authorization */
 	struct literals *literals;	/* a credential an upstream may echo */
 	struct upstream_request *ureq;
 	struct upstream *u;
@@ -349,7 +388,7 @@ struct exchange {
 	enum reason reason;
 	char *detail;
 	const char *refusal_word;	/* http1 error word when ambiguous */
-	unsigned refusal_status;
+	unsigned refusal_status, retry_s;	/* 0: the reason's own */
 	int refusal_code;		/* of the MCP error; 0: our own */
 	const char *end_status;		/* of the outcome */
 	bool recorded, outcome_done;
@@ -376,6 +415,8 @@ bool exchange_killed(struct exchange *ex, const char **target_r);
 /* Sets why and answers STEP_REFUSE. */
 enum step_result exchange_refuse(struct exchange *ex, enum reason r,
     const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same for a request that cannot be read: 400. */
+enum step_result exchange_unparseable(struct exchange *ex, const char *why);
 /* The configured answer of a cannot-decide: true when the call may go on;
  * emits the exception event. */
 bool exchange_exception(struct exchange *ex, enum reason r,
@@ -393,6 +434,8 @@ void exchange_end(struct exchange *ex, const char *status);
 #include "steps.def"
 #undef STEP
 
+/* CLASSIFY of a REST connector's call. */
+enum step_result rest_classify(struct exchange *ex);
 /* Sends (again, to a restarted broker) what is held. 0 or -1. */
 int call_send_hold(struct exchange *ex);
 
@@ -482,6 +525,11 @@ void relay_send_message(struct exchange *ex, struct slice json);
 enum step_result content_decode_request(struct exchange *ex);
 /* Why a coded body cannot be read, and the sentence's detail. */
 enum reason content_coding_reason(enum coding_error e);
+/* Redacts ex->target, which every event of the call repeats; what is found
+ * is in ex->url_rule, and REDACT_OUT refuses: a URL cannot be changed. */
+void content_redact_target(struct exchange *ex);
+/* A part of the URL as it may be shown. */
+struct slice content_clean(struct exchange *ex, struct slice part);
 /* Redacts the request: fills new_body when something changed. */
 enum step_result content_redact_request(struct exchange *ex);
 /* One JSON text of the response. *out_r is text itself or lies in scratch.
@@ -491,6 +539,23 @@ int content_result(struct exchange *ex, struct slice text,
     struct buf *scratch, struct slice *out_r);
 int content_text(struct exchange *ex, struct slice text, struct buf *scratch,
     struct slice *out_r);
+
+/* ---- GraphQL: gql.c ---------------------------------------------------------- */
+
+typedef void resolve_fn(struct exchange *ex, struct slice name,
+    struct tool_state *t);
+
+bool gql_is_here(const struct exchange *ex);	/* the path, of this connector */
+/* The tool by the document; the arguments are there. */
+enum step_result gql_classify(struct exchange *ex);
+/* Has its file a class for a field? */
+bool gql_is_listed(const struct exchange *ex, struct slice field);
+/* The strictest of what is known of each field, never below the type's floor.
+ * named: what is known of one. */
+void gql_resolve(struct exchange *ex, resolve_fn *named,
+    struct tool_state *t);
+/* Runs new_body what was judged? Redaction must not make it another. */
+bool gql_unchanged(struct exchange *ex);
 
 /* ---- events ------------------------------------------------------------------ */
 
@@ -542,6 +607,17 @@ const char *svc_killed(struct flow *f, const struct view *v, size_t con_at,
     const struct connector *con, const struct session *s,
     struct slice tool);
 
+/* ---- upstreams that went away: away.c ------------------------------------------- */
+
+/* FORWARD could not connect (REASON_UPSTREAM), or could. */
+void away_failed(struct exchange *ex, const char *detail);
+void away_connected(struct exchange *ex);
+/* Refuses what is for an upstream that is away. */
+enum step_result away_check(struct exchange *ex);
+/* To a broker that is new: all that are away. */
+void away_tell(struct flow *f);
+void away_stop(struct flow *f);
+
 /* ---- deadlines: deadline.c ----------------------------------------------------- */
 
 void deadline_start(struct flow *f);
@@ -553,6 +629,31 @@ void splice_data(struct conn *c);
 void splice_free(struct splice *s);
 /* Does a kill of the people behind it, or of all, stand against it? */
 bool splice_killed(const struct splice *s);
+
+/* ---- balancers in front: the PROXY protocol --------------------------------------- */
+
+/* Who is believed on this listener, by the configuration of the start. */
+void balancer_init(struct listener *l, const char *address);
+/* A new connection of this listener: must it begin with a header, or not? */
+void balancer_accept(const struct listener *l, struct conn *c,
+    const struct addr *peer);
+/* State CONN_BALANCER with bytes in c->in: true when the state is CONN_HEAD;
+ * else it waits for more, or c is gone. */
+bool balancer_read(struct conn *c);
+
+/* ---- the proxy on the way to an upstream: via.c in gateway/upstream ----------------- */
+
+/* Asks the keeper for the credential of such a proxy: the question's number,
+ * 0: it cannot be asked. The answer is MSG_CRED, as for a connector's. */
+uint64_t svc_via_credential(struct flow *f, const struct connector_via *v,
+    ask_fn *fn, void *ctx);
+
+/* ---- on-ramps: what a client may read without a token ---------------------------- */
+
+void onramp_set_root(struct flow *f, struct slice der);
+/* Is the request whose head was read for us? Then it is answered, its head
+ * (used bytes) is taken, and the connection goes on by itself. */
+bool onramp_take(struct conn *c, size_t used);
 
 /* ---- identity -------------------------------------------------------------------- */
 

@@ -556,7 +556,8 @@ settle(struct exchange *ex)
 		buf_wipe_free(&ex->c->in);
 	ex->req = http1_head_trim(ex->req);
 	ex->resp = http1_head_trim(ex->resp);
-	stream_trim(ex->c->s);
+	if (ex->c->s != NULL)		/* an inner one has none */
+		stream_trim(ex->c->s);
 	spare_settled(ex->f);
 }
 

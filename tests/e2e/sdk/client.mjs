@@ -2,6 +2,8 @@
 // do, ...} on standard input, {n, event} and at last {n, ok} or {n, error} on
 // standard output.
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { SSEClientTransport } from
+  "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from
   "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { LoggingMessageNotificationSchema } from
@@ -13,13 +15,13 @@ const aborts = new Map();
 const say = (o) => process.stdout.write(JSON.stringify(o) + "\n");
 
 const actions = {
-  async connect({ n, url, headers }) {
+  async connect({ n, url, headers, sse }) {
     client = new Client({ name: "test", version: "1" });
     client.onerror = (e) => say({ n: 0, event: "onerror", text: String(e) });
     client.setNotificationHandler(LoggingMessageNotificationSchema, (m) =>
       say({ n: 0, event: "log", text: String(m.params.data) }));
-    transport = new StreamableHTTPClientTransport(new URL(url),
-      { requestInit: { headers } });
+    transport = new (sse ? SSEClientTransport :
+      StreamableHTTPClientTransport)(new URL(url), { requestInit: { headers } });
     await client.connect(transport);
     return { server: client.getServerVersion().name,
       version: transport.protocolVersion };

@@ -14,7 +14,9 @@
 
 #define SECTION_MAX (16u << 20)
 
-static const char *const kinds[] = { "mcp", "rest" };
+enum { KIND_MCP, KIND_REST, KIND_STDIO };
+
+static const char *const kinds[] = { "mcp", "rest", "stdio" };
 static const char *const media_names[] = { "deny", "stream" };
 static const char *const cred_types[] = { "bearer", "header" };
 
@@ -22,7 +24,8 @@ static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
 	"credential", "media", "log_result", "redaction", "matrix", "tools",
-	"operations" };
+	"operations", "command", "digest", "directory", "read", "allow",
+	"env", "network" };
 
 static bool
 name_ok(const char *s)
@@ -81,6 +84,7 @@ read_url(const struct yaml_doc *d, const struct yaml_node *root,
 		return -1;
 	}
 	c->tls = u.scheme == HTTP1_HTTPS;
+	free(c->path);
 	c->path = slice_dup(u.path);
 	c->hosts = base_calloc(1, sizeof(*c->hosts));
 	c->hosts[0].host = base_strdup(u.authority.host);
@@ -112,6 +116,119 @@ each_scalar(const struct yaml_doc *d, const struct yaml_node *root,
 	}
 	*n_r = n->n;
 	return 0;
+}
+
+static int
+read_words(const struct yaml_doc *d, const struct yaml_node *root,
+    const char *key, bool paths, struct connector_words *w, struct err *err)
+{
+	const struct yaml_node *list = yaml_get(root, key);
+	size_t n;
+
+	if (each_scalar(d, root, key, err, &n) != 0)
+		return -1;
+	if (n > 256) {
+		yaml_err(d, list, err, "%s: has more than 256 entries", key);
+		return -1;
+	}
+	w->v = base_calloc(n + 1, sizeof(*w->v));
+	for (size_t i = 0; i < n; i++) {
+		if (paths && list->items[i]->text[0] != '/') {
+			yaml_err(d, list->items[i], err,
+			    "%s: must be absolute paths", key);
+			return -1;
+		}
+		w->v[w->n++] = base_strdup(list->items[i]->text);
+	}
+	return 0;
+}
+
+static bool
+digest_ok(const char *s)
+{
+	return strncmp(s, "sha256:", 7) == 0 && strlen(s) == 7 + 64 &&
+	    strspn(s + 7, "0123456789abcdef") == 64;
+}
+
+/* Never a name that would change what the executable itself does, or that a
+ * cloud's tools take credentials from. */
+static int
+check_env(const struct yaml_doc *d, const struct yaml_node *root,
+    const struct connector_words *env, struct err *err)
+{
+	for (size_t i = 0; i < env->n; i++) {
+		struct slice name = slice_str(env->v[i]);
+
+		if (name.n == 0 || slice_chr(name, '=') >= 0 ||
+		    slice_starts(name, "LD_") || slice_starts(name, "AWS_") ||
+		    slice_starts(name, "PORTREEVE_")) {
+			yaml_err(d, yaml_get(root, "env")->items[i], err,
+			    "env: %s is not passed on", env->v[i]);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int
+read_stdio(const struct yaml_doc *d, const struct yaml_node *root,
+    struct connector_stdio *s, struct err *err)
+{
+	static const char *const networks[] = { "off", "host" };
+	static const char *const others[] = { "url", "hosts", "pin", "ca",
+		"credential", "media", "operations" };
+	int network = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (yaml_get(root, others[i]) != NULL) {
+			yaml_err(d, yaml_get(root, others[i]), err,
+			    "%s: a connector of kind stdio has none",
+			    others[i]);
+			return -1;
+		}
+	s->digest = base_strdup("");
+	s->directory = base_strdup("");
+	if (yaml_get_str(d, root, "digest", &s->digest, err) != 0 ||
+	    yaml_get_str(d, root, "directory", &s->directory, err) != 0 ||
+	    yaml_get_enum(d, root, "network", networks, 2, &network,
+	    err) != 0 ||
+	    read_words(d, root, "command", false, &s->command, err) != 0 ||
+	    read_words(d, root, "read", true, &s->read, err) != 0 ||
+	    read_words(d, root, "allow", true, &s->allow, err) != 0 ||
+	    read_words(d, root, "env", false, &s->env, err) != 0)
+		return -1;
+	s->network = network == 1;
+	if (s->command.n == 0 || !digest_ok(s->digest)) {
+		yaml_err(d, root, err, "a connector of kind stdio needs "
+		    "command: and digest: sha256:..., as printed by: "
+		    "portreeve stdio --pin NAME -- COMMAND");
+		return -1;
+	}
+	if (s->directory[0] != '\0' && s->directory[0] != '/') {
+		yaml_err(d, yaml_get(root, "directory"), err,
+		    "directory: must be an absolute path");
+		return -1;
+	}
+	return check_env(d, root, &s->env, err);
+}
+
+/* Where its server is: behind a URL, or beside the agent. */
+static int
+read_place(const struct yaml_doc *d, const struct yaml_node *root,
+    struct connector *c, struct err *err)
+{
+	static const char *const own[] = { "command", "digest", "directory",
+		"read", "allow", "env", "network" };
+
+	if (c->stdio != NULL)
+		return read_stdio(d, root, c->stdio, err);
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		if (yaml_get(root, own[i]) != NULL) {
+			yaml_err(d, yaml_get(root, own[i]), err,
+			    "%s: is for connectors of kind stdio", own[i]);
+			return -1;
+		}
+	return read_url(d, root, c, err);
 }
 
 static int
@@ -492,14 +609,17 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 	}
 	c->approved = true;
 	c->log_result = 65536;
-	if (yaml_get_enum(d, root, "kind", kinds, 2, &kind, err) != 0 ||
+	if (yaml_get_enum(d, root, "kind", kinds, ARRAY_LEN(kinds),
+	    &kind, err) != 0 ||
 	    yaml_get_enum(d, root, "state", states, 3, &state, err) != 0 ||
 	    yaml_get_enum(d, root, "media", media_names, 2, &media, err) != 0 ||
 	    yaml_get_bool(d, root, "approved", &c->approved, err) != 0 ||
 	    yaml_get_int(d, root, "log_result", 0, 1 << 20, &c->log_result,
 	    err) != 0)
 		return -1;
-	c->kind = (enum connector_kind)kind;
+	c->kind = kind == KIND_REST ? CONNECTOR_REST : CONNECTOR_MCP;
+	if (kind == KIND_STDIO)
+		c->stdio = base_calloc(1, sizeof(*c->stdio));
 	c->state = (enum policy_state)state;
 	c->media_stream = media == 1;
 	return 0;
@@ -510,7 +630,7 @@ read_connector(const struct conf *conf, const struct redact *rules,
     const struct yaml_doc *d, struct connector *c, struct err *err)
 {
 	const struct yaml_node *root = d->roots[0];
-	char **optional[] = { &c->ca_pem, &c->credential, &c->cred_type,
+	char **optional[] = { &c->path, &c->ca_pem, &c->credential, &c->cred_type,
 		&c->cred_header, &c->cred_template };
 
 	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
@@ -519,7 +639,7 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	if (conf_refuse_secrets(d, err) != 0 ||
 	    yaml_check_keys(d, root, keys, ARRAY_LEN(keys), err) != 0 ||
 	    read_texts(d, root, c, err) != 0 ||
-	    read_url(d, root, c, err) != 0 ||
+	    read_place(d, root, c, err) != 0 ||
 	    read_lists(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
@@ -573,6 +693,29 @@ pack_off(struct buf *b, const struct redact_off *off)
 }
 
 static void
+pack_words(struct buf *b, const struct connector_words *w)
+{
+	pack_u32(b, (uint32_t)w->n);
+	for (size_t i = 0; i < w->n; i++)
+		pack_str(b, w->v[i]);
+}
+
+static void
+pack_stdio(struct buf *b, const struct connector_stdio *s)
+{
+	pack_u8(b, s != NULL);
+	if (s == NULL)
+		return;
+	pack_str(b, s->digest);
+	pack_str(b, s->directory);
+	pack_u8(b, s->network);
+	pack_words(b, &s->command);
+	pack_words(b, &s->read);
+	pack_words(b, &s->allow);
+	pack_words(b, &s->env);
+}
+
+static void
 pack_connector(struct buf *b, const struct connector *c)
 {
 	const char *texts[] = { c->name, c->path, c->owner, c->purpose,
@@ -613,6 +756,7 @@ pack_connector(struct buf *b, const struct connector *c)
 		pack_str(b, c->operations[i].path);
 		pack_tool(b, &c->operations[i].tool);
 	}
+	pack_stdio(b, c->stdio);
 }
 
 /* A credential is one value, sent in one way: what a second connector says of

@@ -26,7 +26,7 @@ principal(struct jsonw *w, const struct principal *p)
 static const char *
 transport(const struct exchange *ex)
 {
-	return ex->mount ? "mount" : "explicit";
+	return ex->stdio ? "stdio" : ex->mount ? "mount" : "explicit";
 }
 
 /* What all events of a call say alike, from "call" on; written once. */
@@ -233,8 +233,8 @@ record_refused(struct flow *f, const struct conn *c, enum event_type t,
 	if (ex != NULL && ex->session != NULL)
 		principal(&w, &ex->session->who);
 	jsonw_str(&w, "source", c->source);
-	jsonw_str(&w, "transport", c->kind == CONF_MOUNT ? "mount" :
-	    "explicit");
+	jsonw_str(&w, "transport", c->kind == CONF_STDIO ? "stdio" :
+	    c->kind == CONF_MOUNT ? "mount" : "explicit");
 	if (ex != NULL && ex->con != NULL)
 		jsonw_str(&w, "connector", ex->con->name);
 	if (host != NULL && host[0] != '\0')
@@ -248,6 +248,29 @@ record_refused(struct flow *f, const struct conn *c, enum event_type t,
 	buf_free(&b);
 	if (id_r != NULL)
 		*id_r = id;
+}
+
+void
+record_stdio(const struct exchange *ex, const char *phase,
+    struct slice detail)
+{
+	struct uuid id = uuid_v7(), none = { { 0 } };
+	struct jsonw w;
+	struct buf b;
+
+	buf_init(&b, 65536);
+	event_begin(&w, &b, id, EVENT_STDIO_SERVER, ROLE_PROXY);
+	principal(&w, &ex->session->who);
+	jsonw_str(&w, "source", ex->c->source);
+	jsonw_str(&w, "transport", "stdio");
+	jsonw_str(&w, "connector", ex->con->name);
+	jsonw_str(&w, "phase", phase);
+	jsonw_slice(&w, "detail", detail);
+	event_end(&w);
+	if (emit_event(ex->f->emit, id, none, buf_slice(&b), NULL, NULL) != 0)
+		log_error("event queue full: what a stdio server did is "
+		    "unrecorded");
+	buf_free(&b);
 }
 
 int

@@ -14,6 +14,7 @@
  *   listen:
  *     - explicit: 127.0.0.1:3128
  *     - mount: 127.0.0.1:8080
+ *     - stdio: /run/portreeve/stdio  # a folder: where `portreeve stdio` asks
  *   connectors: connectors.d       # relative to this file
  *   rules: /usr/share/portreeve/rules   # detection/, redaction/, injection/
  *   uncatalogued: refuse           # or splice
@@ -47,7 +48,8 @@ enum conf_class { CONF_UNKNOWN, CONF_DANGEROUS, CONF_MODERATE, CONF_READ_ONLY,
 	CONF_CLASSES };
 /* Zero means deny. */
 enum conf_effect { CONF_DENY, CONF_HOLD, CONF_ALLOW, CONF_EFFECTS };
-enum conf_listener_kind { CONF_EXPLICIT, CONF_MOUNT, CONF_LISTENER_KINDS };
+enum conf_listener_kind { CONF_EXPLICIT, CONF_MOUNT, CONF_STDIO,
+	CONF_LISTENER_KINDS };
 enum conf_sink_type { CONF_SINK_FILE, CONF_SINK_SYSLOG, CONF_SINK_TYPES };
 
 extern const char *const conf_trust_names[CONF_TRUSTS];
@@ -59,7 +61,8 @@ extern const char *const conf_effect_names[CONF_EFFECTS];
 
 struct conf_listener {
 	enum conf_listener_kind kind;
-	char *address;			/* "127.0.0.1:3128", "[::1]:8080" */
+	char *address;			/* "127.0.0.1:3128", "[::1]:8080"; stdio: the
+					 * folder of the proxies' sockets */
 };
 
 struct conf_sink {

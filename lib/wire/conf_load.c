@@ -291,10 +291,37 @@ read_proxies(struct reader *r, const struct yaml_node *v)
 	return 0;
 }
 
+/* A unix socket a proxy in this folder: 108 bytes hold no longer path. */
+#define STDIO_FOLDER_MAX 90
+
+static int
+read_stdio_listener(struct reader *r, const struct yaml_node *v)
+{
+	char *path = NULL;
+
+	if (get_path(r, v, "stdio", &path) != 0)
+		return -1;
+	for (size_t i = 0; i < r->c->nlisteners; i++)
+		if (r->c->listeners[i].kind == CONF_STDIO) {
+			yaml_err(r->d, v->items[0], r->err,
+			    "`stdio` is listened on twice");
+			free(path);
+			return -1;
+		}
+	if (strlen(path) > STDIO_FOLDER_MAX) {
+		yaml_err(r->d, v->items[0], r->err, "`stdio` is longer than a "
+		    "unix socket's folder may be (%d bytes)", STDIO_FOLDER_MAX);
+		free(path);
+		return -1;
+	}
+	listener_add(r->c, CONF_STDIO, path);
+	return 0;
+}
+
 static int
 read_listener(struct reader *r, const struct yaml_node *v)
 {
-	static const char *const kinds[] = { "explicit", "mount" };
+	static const char *const kinds[] = { "explicit", "mount", "stdio" };
 	struct slice host;
 	char *text = NULL;
 	uint64_t port;
@@ -305,9 +332,11 @@ read_listener(struct reader *r, const struct yaml_node *v)
 		return -1;
 	if (v->n != 1) {
 		yaml_err(r->d, v, r->err, "a listener is one of `explicit` or "
-		    "`mount` with its address");
+		    "`mount` with its address, or `stdio` with a folder");
 		return -1;
 	}
+	if (strcmp(v->keys[0]->text, "stdio") == 0)
+		return read_stdio_listener(r, v);
 	kind = strcmp(v->keys[0]->text, "mount") == 0;
 	if (yaml_get_str(r->d, v, kinds[kind], &text, r->err) != 0)
 		return -1;

@@ -69,6 +69,8 @@ agent_flush(void *ctx)
 	}
 	if (s->out_watch != NULL)
 		loop_fd_set(s->out_watch, s->out.len > 0 ? LOOP_WRITE : 0);
+	if (s->out.len == 0)
+		shim_maybe_end(s);
 }
 
 static void
@@ -199,8 +201,7 @@ must_wait(struct shim *s)
 	if (s->asked)
 		return false;	/* these lines get the refusal */
 	s->asked = true;
-	s->gate = GATE_ASKING;
-	wire_offer_lanes(s);
+	wire_show_server(s);
 	return s->gate == GATE_ASKING;
 }
 
@@ -578,6 +579,7 @@ shim_init(struct shim *s)
 	list_init(&s->wires);
 	buf_init(&s->in, 65536);
 	buf_init(&s->out, SHIM_OUT_MAX);
+	buf_init(&s->early, SHIM_EARLY_MAX);
 	lines_init(&s->lines, LINE_MAX_FIRST);
 	json_init(&s->doc);
 	s->listen_ms = LISTEN_FIRST_MS;
@@ -600,6 +602,7 @@ shim_free(struct shim *s)
 	lines_free(&s->lines);
 	buf_wipe_free(&s->in);
 	buf_wipe_free(&s->out);
+	buf_wipe_free(&s->early);
 	json_free(&s->doc);
 	if (s->token != NULL)
 		explicit_bzero(s->token, strlen(s->token));
@@ -623,9 +626,8 @@ run(struct shim *s)
 		    "session open --user U --agent A --for 1h; give it in "
 		    TOKEN_ENV);
 	} else {
-		s->gate = GATE_ASKING;
 		s->asked = true;
-		wire_offer_lanes(s);
+		wire_show_server(s);
 	}
 	loop_run(s->loop);
 	shim_free(s);

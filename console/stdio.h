@@ -26,7 +26,7 @@
 #include "sse.h"
 
 #define SHIM_OUT_MAX (64u << 20)	/* bytes that a reader does not take */
-#define SHIM_OUT_HIGH (1u << 20)	/* above it the source is not read */
+#define SHIM_EARLY_MAX (256u << 10)
 
 enum shim_gate {
 	GATE_DOWN,	/* gate_error says why; the next line asks again */
@@ -114,6 +114,7 @@ struct shim {
 	struct loop_fd *in_watch, *out_watch, *signal_watch;
 	bool in_end, ending, going_on;
 	struct loop_timer *end;
+	struct buf early;	/* the server's own messages, till one listens */
 	struct json_doc doc;	/* of what is looked at just now */
 	struct server server;
 };
@@ -136,6 +137,8 @@ struct wire *wire_ask(struct shim *s, enum ask_what what, struct slice json);
 void wire_note(struct shim *s, const char *phase, const char *detail);
 /* Offers as many lanes as there are calls under way. */
 void wire_offer_lanes(struct shim *s);
+/* Asks the gateway (again) whether the server may run. */
+void wire_show_server(struct shim *s);
 void wire_close(struct wire *w);
 size_t wire_calls(const struct shim *s);
 /* The gateway is told that what the server had under way has ended. */

@@ -413,7 +413,7 @@ on_quiet(void *ctx)
 	v->err_dropped = 0;
 	if (v->noise > 0) {
 		snprintf(text, sizeof(text), "%zu bytes on standard output "
-		    "that are no JSON-RPC message were dropped", v->noise);
+		    "that are no message for anybody were dropped", v->noise);
 		log_warn("the server: %s", text);
 		wire_note(s, "noise", text);
 	}
@@ -460,8 +460,9 @@ server_line(struct shim *s, struct slice line)
 	mcp_read(&s->doc, 0, &m);
 	if (m.kind == MCP_INVALID || m.kind == MCP_BATCH)
 		noise(&s->server, line.n);
-	else if (!replayed(s, &m))
-		(void)wire_from_server(s, line, &m);
+	else if (!replayed(s, &m) &&
+	    !wire_from_server(s, line, &m) && m.kind != MCP_RESPONSE)
+		noise(&s->server, line.n);
 }
 
 static void

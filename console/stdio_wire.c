@@ -238,21 +238,37 @@ offer(struct shim *s)
 	return true;
 }
 
-void
-wire_offer_lanes(struct shim *s)
+static void
+offer_lanes(struct shim *s, bool one_more)
 {
 	size_t want = wire_calls(s), have = 0;
+	char why[256];
 
 	if (want == 0)
 		want = 1;
 	list_each(it, &s->wires)
 		have += list_entry(it, struct wire, link)->lane;
-	for (; have < want; have++) {
+	for (; one_more || have < want; have++, one_more = false) {
 		if (offer(s))
 			continue;
-		shim_gate_down(s, strerror(errno));
+		snprintf(why, sizeof(why), "the gateway cannot be reached "
+		    "(%s): nothing passes without it", strerror(errno));
+		shim_gate_down(s, why);
 		return;
 	}
+}
+
+void
+wire_offer_lanes(struct shim *s)
+{
+	offer_lanes(s, false);
+}
+
+void
+wire_show_server(struct shim *s)
+{
+	s->gate = GATE_ASKING;
+	offer_lanes(s, true);
 }
 
 void
@@ -519,6 +535,17 @@ write_event(struct wire *w, struct slice json)
 	kick(w);
 }
 
+/* What the server said before anybody listened. */
+static void
+send_early(struct wire *w)
+{
+	struct slice rest = buf_slice(&w->s->early);
+
+	while (rest.n > 0)
+		write_event(w, slice_cut(&rest, '\n'));
+	buf_reset(&w->s->early);
+}
+
 static void
 lane_request(struct wire *w)
 {
@@ -529,6 +556,7 @@ lane_request(struct wire *w)
 	if (w->head.method_id == HTTP1_M_GET) {
 		w->state = WIRE_LISTEN;
 		begin_stream(w);
+		send_early(w);
 		return;
 	}
 	if (w->head.method_id != HTTP1_M_POST ||
@@ -628,6 +656,11 @@ wire_from_server(struct shim *s, struct slice json,
 		w = lane_where(s, WIRE_LISTEN, NULL, none);
 	if (w == NULL && token.n == 0)
 		w = lane_where(s, WIRE_ANSWER, NULL, none);
+	if (w == NULL && token.n == 0 &&
+	    buf_room(&s->early) > json.n + 1) {
+		shim_add_line(&s->early, json);
+		return true;
+	}
 	if (w == NULL || w->out.len > SHIM_OUT_MAX / 2)
 		return false;
 	write_event(w, json);

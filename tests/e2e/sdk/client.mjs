@@ -4,6 +4,8 @@
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from
   "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { StdioClientTransport } from
+  "@modelcontextprotocol/sdk/client/stdio.js";
 import { LoggingMessageNotificationSchema } from
   "@modelcontextprotocol/sdk/types.js";
 import readline from "node:readline";
@@ -13,16 +15,17 @@ const aborts = new Map();
 const say = (o) => process.stdout.write(JSON.stringify(o) + "\n");
 
 const actions = {
-  async connect({ n, url, headers }) {
+  async connect({ n, url, headers, stdio }) {
     client = new Client({ name: "test", version: "1" });
     client.onerror = (e) => say({ n: 0, event: "onerror", text: String(e) });
     client.setNotificationHandler(LoggingMessageNotificationSchema, (m) =>
       say({ n: 0, event: "log", text: String(m.params.data) }));
-    transport = new StreamableHTTPClientTransport(new URL(url),
-      { requestInit: { headers } });
+    transport = stdio ? new StdioClientTransport(stdio) :
+      new StreamableHTTPClientTransport(new URL(url),
+        { requestInit: { headers } });
     await client.connect(transport);
     return { server: client.getServerVersion().name,
-      version: transport.protocolVersion };
+      version: transport.protocolVersion ?? null };
   },
   async list() {
     return (await client.listTools()).tools.map((t) => t.name);
@@ -41,7 +44,7 @@ const actions = {
     return {};
   },
   async close() {
-    await transport.terminateSession();
+    await transport.terminateSession?.();
     await client.close();
     return {};
   },

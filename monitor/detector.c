@@ -334,6 +334,21 @@ say_hello(struct detector *d, struct chan *c)
 	chan_end(c);
 }
 
+/* A proxy need not wait for an answer that is known. */
+static void
+say_asked(struct proxy *p)
+{
+	struct buf *b = chan_begin(p->chan, MSG_ADVICE_CLASSES);
+
+	if (b != NULL)
+		pack_u8(b, (uint8_t)detect_asked(p->d->detect));
+	if (b != NULL && chan_end(p->chan) == 0)
+		return;
+	/* It could go on not asking what it now must. */
+	log_error("proxy %u does not read: dropped", p->index);
+	proxy_drop(p);
+}
+
 static void
 proxy_new(struct detector *d, unsigned index, int fd)
 {
@@ -348,6 +363,7 @@ proxy_new(struct detector *d, unsigned index, int fd)
 	    on_proxy_gone, p);
 	d->proxies[index] = p;
 	say_hello(d, p->chan);
+	say_asked(p);
 }
 
 static void
@@ -388,6 +404,9 @@ take_snapshot(struct detector *d, int64_t now_ms, struct err *err)
 	detect_load(d->detect, set, now_ms);
 	detect_set_learning(d->detect, d->env->conf->learning_ms, 0);
 	log_info("%zu detection rules", set->n);
+	for (size_t i = 0; i < PROXIES_MAX; i++)
+		if (d->proxies[i] != NULL)
+			say_asked(d->proxies[i]);
 	return 0;
 }
 

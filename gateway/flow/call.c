@@ -556,8 +556,10 @@ call_advise(struct exchange *ex)
 	struct jsonw w;
 
 	ex->advice = POLICY_ADVICE_NONE;
-	/* The protocol's lifecycle has nothing to be advised on. */
-	if (ex->action.operation == ACTION_PROTOCOL)
+	/* The protocol's lifecycle has nothing to be advised on; of some
+	 * classes of calls the detector has said that no rule has advice. */
+	if (ex->action.operation == ACTION_PROTOCOL ||
+	    (ex->f->asked >> ex->action.klass & 1) == 0)
 		return STEP_DONE;
 	if (ex->f->detector != NULL) {
 		struct buf *b = spare_event(ex->f, 16u << 20);

@@ -205,8 +205,16 @@ on_context(void *ctx, enum msg_type type, struct unpack *u)
 	relay_context_acked(ex);
 }
 
-/* Flags of a result go to the detector before the agent can act on it. */
-static void
+static int
+refuse_result(struct exchange *ex, enum reason r, const char *why)
+{
+	exchange_refuse(ex, r, "%s", why);
+	return -1;
+}
+
+/* Flags of a result go to the detector before the agent can act on it. -1: it
+ * cannot be told, and the answer to that is to refuse. */
+static int
 tell_context(struct exchange *ex, const struct inspect_report *rep)
 {
 	struct jsonw w;
@@ -234,9 +242,10 @@ tell_context(struct exchange *ex, const struct inspect_report *rep)
 		    buf_slice(&b), on_context, ex);
 	buf_free(&b);
 	ex->context_wait = ex->deadline_q != 0;
-	if (!ex->context_wait)
-		exchange_exception(ex, REASON_DETECTOR_LATE,
-		    "context of a result");
+	if (ex->context_wait || exchange_exception(ex, REASON_DETECTOR_LATE,
+	    "context of a result"))
+		return 0;
+	return refuse_result(ex, REASON_DETECTOR_LATE, "(the response)");
 }
 
 static void
@@ -260,13 +269,6 @@ note_tools(struct exchange *ex, const struct json_doc *d)
 		svc_tool_seen(ex->f, ex->con->name, json_inner(d, name),
 		    digest, json_inner(d, json_member(d, t, "description")));
 	}
-}
-
-static int
-refuse_result(struct exchange *ex, enum reason r, const char *why)
-{
-	exchange_refuse(ex, r, "%s", why);
-	return -1;
 }
 
 /* Is this the answer to the request, of which an edit must be told? */
@@ -339,7 +341,7 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
 	}
 	if (ret == 0 && inspect_json(ex->view->inspect, &d, 0, opt.shape,
 	    &flags))
-		tell_context(ex, &flags);
+		ret = tell_context(ex, &flags);
 	spare_doc_back(ex->f, &d);
 	return ret;
 }
@@ -363,6 +365,6 @@ content_text(struct exchange *ex, struct slice text, struct buf *scratch,
 		return refuse_result(ex, REASON_REDACTOR_LIMIT,
 		    "(the response)");
 	if (text.n > 0 && inspect_text(ex->view->inspect, text, &flags))
-		tell_context(ex, &flags);
+		return tell_context(ex, &flags);
 	return 0;
 }

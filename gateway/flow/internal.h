@@ -137,6 +137,7 @@ struct flow {
 	struct cuts cuts;
 	struct emit *emit;
 	struct chan *keeper, *broker, *detector;
+	unsigned asked;			/* classes that ask the detector */
 	bool synced;			/* the broker told all it knows */
 	bool clock_unsound;		/* so the recorder says */
 	struct loop_timer *second;	/* see deadline.c */

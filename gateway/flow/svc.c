@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "log.h"
 
+#define ASK_ALL ~0u
 #define CHAN_OUT_MAX (64u << 20)
 
 struct leaf_entry {
@@ -25,6 +26,7 @@ struct leaf_entry {
 void
 svc_init(struct flow *f)
 {
+	f->asked = ASK_ALL;
 	map_init(&f->sessions);
 	map_init(&f->tools);
 	map_init(&f->states);
@@ -784,6 +786,7 @@ on_detector(void *ctx, struct chan *c, enum msg_type type, struct slice body,
     int fd)
 {
 	struct flow *f = ctx;
+	struct unpack u;
 
 	(void)c;
 	base_close(&fd);
@@ -793,6 +796,13 @@ on_detector(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 	case MSG_ADVICE:
 	case MSG_CONTEXT_ACK:
 		return svc_answered(f, type, body);
+	case MSG_ADVICE_CLASSES:
+		unpack_init(&u, body);
+		f->asked = unpack_u8(&u);
+		if (unpack_done(&u))
+			return 0;
+		f->asked = ASK_ALL;
+		return -1;
 	default:
 		return -1;
 	}
@@ -831,9 +841,10 @@ on_peer_gone(void *ctx, struct chan *c)
 
 	if (c == f->keeper)
 		f->keeper = NULL;
-	else if (c == f->detector)
+	else if (c == f->detector) {
 		f->detector = NULL;
-	else if (c == f->broker) {
+		f->asked = ASK_ALL;
+	} else if (c == f->broker) {
 		f->broker = NULL;
 		f->synced = false;
 	}

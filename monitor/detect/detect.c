@@ -388,6 +388,24 @@ event_set(struct detect *d, struct slice json)
 	return 0;
 }
 
+unsigned
+detect_asked(struct detect *d)
+{
+	const enum event_type t = EVENT_CALL_DECISION;
+	unsigned asked = 0;
+
+	for (unsigned k = 0; k < CONF_CLASSES; k++)
+		for (size_t i = 0; i < d->set->nby_type[t]; i++) {
+			const struct rule *r =
+			    d->set->rules[d->set->by_type[t][i]];
+
+			if (r->is_inline && rule_could_match(d->ev, d->set, r,
+			    t, "class", conf_class_names[k]))
+				asked |= 1u << k;
+		}
+	return asked;
+}
+
 int
 detect_advise(struct detect *d, struct slice json, struct detect_advice *a_r)
 {

@@ -86,6 +86,9 @@ int detect_set_hours(struct detect *d, const struct conf_hours *c,
 void detect_set_learning(struct detect *d, int64_t learning_ms,
     int64_t since_ms);
 
+/* Of which classes a call must ask, a bit per conf_class: of calls of the
+ * others no rule can have advice, whatever they look like. */
+unsigned detect_asked(struct detect *d);
 /* A call asks. -1: malformed. */
 int detect_advise(struct detect *d, struct slice json,
     struct detect_advice *a_r) MUST_USE;

@@ -170,6 +170,14 @@ const struct json_doc *rule_event_doc(const struct rule_event *ev);
 /* Does the detection match? Only for rules of kind MATCH. */
 bool rule_match(struct rule_event *ev, const struct rule *r);
 /*
+ * Could the detection match an event of this type in which the top-level
+ * member `field` has this text, whatever else the event says? Uses ev: the
+ * event that was set is gone.
+ */
+bool rule_could_match(struct rule_event *ev, const struct rule_set *set,
+    const struct rule *r, enum event_type type, const char *field,
+    const char *text);
+/*
  * The group key: each field's first value, length-led, appended to out. A
  * field that is missing counts as an empty value. all_r (may be NULL) tells
  * whether every field had one.

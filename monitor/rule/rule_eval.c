@@ -47,6 +47,7 @@ struct rule_event {
 	enum event_type type;
 	struct uuid id;
 	int64_t time;
+	const char *only;	/* the one field that is known; NULL: all */
 	uint32_t *heads;	/* node of each first segment */
 	struct resolved *fields;	/* one a field, and one for keywords */
 	uint32_t nheads, nfields, nmemos;
@@ -578,6 +579,20 @@ match_any(struct rule_event *ev, const struct rule_pat *p,
 	return best;
 }
 
+/* Is this item decided by the only field that is known? */
+static bool
+is_known(const struct rule_event *ev, const struct rule_body *d,
+    const struct rule_item *it)
+{
+	if (it->field == RULE_ANY_FIELD ||
+	    strcmp(ev->set->fields->f[it->field].name, ev->only) != 0)
+		return false;
+	for (uint32_t i = 0; i < it->npats; i++)
+		if (d->pats[it->pat + i].op == RULE_OP_FIELD)
+			return false;
+	return true;
+}
+
 static enum rule_truth
 match_item_now(struct rule_event *ev, const struct rule_body *d,
     const struct rule_item *it)
@@ -586,6 +601,8 @@ match_item_now(struct rule_event *ev, const struct rule_body *d,
 	struct resolved *r = resolve(ev, it->field);
 
 	t = it->all ? RULE_YES : RULE_NO;
+	if (ev->only != NULL && !is_known(ev, d, it))
+		return RULE_MAYBE;
 	if (arena_failed(ev->mem))
 		return RULE_MAYBE;
 	if (r->n == 1 && !it->all && value_text(ev, &r->v[0]).p != NULL) {
@@ -677,6 +694,29 @@ rule_match(struct rule_event *ev, const struct rule *r)
 	}
 	ev->undecided += stack[0] == RULE_MAYBE;
 	return stack[0] != RULE_NO;
+}
+
+bool
+rule_could_match(struct rule_event *ev, const struct rule_set *set,
+    const struct rule *r, enum event_type type, const char *field,
+    const char *text)
+{
+	struct uuid id = { { 0 } };
+	struct jsonw w;
+	struct buf b;
+	bool could;
+
+	buf_init(&b, 65536);
+	event_begin(&w, &b, id, type, ROLE_PROXY);
+	jsonw_str(&w, field, text);
+	event_end(&w);
+	ASSERT(!b.full && rule_event_set(ev, set, buf_slice(&b)) == 0);
+	ev->only = field;
+	could = rule_match(ev, r);
+	ev->only = NULL;
+	ev->epoch++;		/* nothing of it may be remembered */
+	buf_free(&b);
+	return could;
 }
 
 /* --- keys --------------------------------------------------------------- */

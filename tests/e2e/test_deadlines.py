@@ -248,6 +248,23 @@ with suite.case("a detector that hangs: a flagged result is not delivered"):
     check("Ignore all" not in answer[0].text, "it was delivered")
     check(9 < answer[0].seconds < 20 * SLOW, f"{answer[0].seconds:.1f} s")
 
+with suite.case("a detector that is gone: a flagged result is not delivered"):
+    n = len(silent.seen)
+    answer = []
+    t = threading.Thread(target=lambda: answer.append(
+        ask("flagged", connector="silent")))
+    t.start()
+    until("the call is at the upstream", lambda: len(silent.seen) > n)
+    roles = gw.roles()
+    os.kill(roles["portreeve-monitor"], signal.SIGSTOP)     # starts no other
+    os.kill(roles["detector"], signal.SIGKILL)
+    t.join(40)
+    os.kill(roles["portreeve-monitor"], signal.SIGCONT)
+    has(answer[0].text, "detector did not answer in time")
+    check("Ignore all" not in answer[0].text, "it was delivered")
+    until("flags go through", lambda: "Ignore all previous" in ask(
+        "flagged", connector="silent").text)
+
 # --- upstreams that go silent ---------------------------------------------------
 
 for tool, status in (("mute", "unknown"), ("drip", "unknown"),

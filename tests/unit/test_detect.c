@@ -352,6 +352,56 @@ test_flags_pattern(void **state)
 	detect_free(s.d);
 }
 
+#define ASKING(detection) "title: A\nid: 33333333-3333-4333-8333-3333333" \
+	"33333\nlogsource: { product: portreeve, category: call }\n" \
+	"detection: { " detection " }\nportreeve: { advice: hold }\n"
+#define BIT(k) (1u << CONF_##k)
+#define ALL (BIT(UNKNOWN) | BIT(DANGEROUS) | BIT(MODERATE) | BIT(READ_ONLY))
+
+static void
+test_asked(void **state)
+{
+	static const struct {
+		const char *yaml;
+		unsigned asked;
+	} t[] = {
+		{ DENIED, 0 },		/* no advice: nobody asks */
+		{ ASKING("a: { class: [dangerous, Moderate] }, condition: a"),
+		    BIT(DANGEROUS) | BIT(MODERATE) },
+		{ ASKING("a: { class: read-only }, condition: not a"),
+		    ALL & ~BIT(READ_ONLY) },
+		{ ASKING("a: { class|startswith: mod, user: x }, condition: a"),
+		    BIT(MODERATE) },
+		{ ASKING("a: { class: moderate }, b: { tool: x }, condition: "
+		    "a or b"), ALL },
+		{ ASKING("a: { class: moderate }, b: { tool: x }, condition: "
+		    "a and not b"), BIT(MODERATE) },
+		{ ASKING("s_a: { class: moderate }, s_b: { class: unknown }, "
+		    "condition: 1 of s_*"), BIT(MODERATE) | BIT(UNKNOWN) },
+		{ ASKING("s_a: { class: moderate }, s_b: { class: unknown }, "
+		    "condition: all of s_*"), 0 },
+		/* What is not known may be so. */
+		{ ASKING("a: { arguments.path: /etc }, condition: a"), ALL },
+		{ ASKING("a: { arguments.path: /etc }, condition: not a"),
+		    ALL },
+		{ ASKING("a: { task: null }, condition: a"), ALL },
+		{ ASKING("a: { task|exists: false }, condition: a"), ALL },
+		{ ASKING("a: { class|fieldref: tool }, condition: a"), ALL },
+		{ ASKING("a: { id|startswith: 0 }, condition: a"), ALL },
+		{ ASKING("a: [secret], condition: a"), ALL },
+	};
+	struct seen s;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		start(&s, t[i].yaml);
+		if (detect_asked(s.d) != t[i].asked)
+			fail_msg("%s\nasked: %x", t[i].yaml,
+			    detect_asked(s.d));
+		detect_free(s.d);
+	}
+}
+
 static void
 test_strongest_advice(void **state)
 {
@@ -770,6 +820,7 @@ main(void)
 		cmocka_unit_test(test_first_seen),
 		cmocka_unit_test(test_first_seen_reload),
 		cmocka_unit_test(test_flags_pattern),
+		cmocka_unit_test(test_asked),
 		cmocka_unit_test(test_strongest_advice),
 		cmocka_unit_test(test_no_echo),
 		cmocka_unit_test(test_reload_keeps_windows),

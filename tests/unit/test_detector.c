@@ -40,7 +40,7 @@ struct world {
 	uint64_t waiting_q, waiting_from;
 	uint32_t waiting_max;
 	uint64_t subscribed, reads;
-	unsigned findings, answers, acks;
+	unsigned findings, answers, acks, told, asked;
 	char finding[8192];
 	uint64_t last_q;
 	uint8_t action;
@@ -137,6 +137,10 @@ on_actor(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 	case MSG_HELLO:
 		assert_int_equal(unpack_u8(&u), ROLE_DETECTOR);
 		return 0;
+	case MSG_ADVICE_CLASSES:
+		w->asked = unpack_u8(&u);
+		w->told++;
+		break;
 	case MSG_EVENT:
 		got_event(w, &u);
 		break;
@@ -324,6 +328,7 @@ static bool asked(struct world *w) { return w->waiting_q != 0; }
 static bool answered(struct world *w) { return w->answers > 0; }
 static bool acked(struct world *w) { return w->acks > 0; }
 static bool found(struct world *w) { return w->findings > 0; }
+static bool told_again(struct world *w) { return w->asked != 0; }
 static bool proxy_closed(struct world *w) { return w->proxy.closed; }
 static bool caught_up(struct world *w)
 {
@@ -563,7 +568,18 @@ test_reload(void **state)
 	w->conf.hours.set = true;	/* and no zone in the snapshot */
 	assert_int_equal(detector_role.reload(&w->env, &err), -1);
 	w->conf.hours.set = false;
+	/* The proxy was told of which classes to ask when it came, and is told
+	 * again: not of read-only ones, as the shipped rules are. */
+	unsigned told = w->told;
+
+	assert_true(told > 0);
+	assert_int_equal(w->asked, 1u << CONF_UNKNOWN | 1u << CONF_DANGEROUS |
+	    1u << CONF_MODERATE);
+	w->asked = 0;
 	assert_int_equal(detector_role.reload(&w->env, &err), 0);
+	run(w, told_again);
+	assert_int_equal(w->told, told + 1);
+	assert_int_not_equal(w->asked, 0);
 	row_add(w, "call.decision", DENY);	/* the window is still there */
 	send_row(w->recorder.chan, w->nrows, w->rows[w->nrows - 1]);
 	run(w, found);

@@ -9,7 +9,7 @@ O := build/$(B)
 CC := gcc
 VERSION := 0.1.0
 DEPS := libssl libcrypto sqlite3 libsodium yaml-0.1 libhs libpcre2-8 \
-	libcares libseccomp zlib
+	libcares libseccomp zlib libnghttp2
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wvla \
 	-Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wformat=2

@@ -399,6 +399,7 @@ send_leaf_key(struct peer *p)
 	pack_slice(b, ca_leaf_key_public(k->leaf_key));
 	pack_bytes(b, secret_bytes(k->ticket_key).p, 32);
 	pack_bytes(b, vault_mac_key(k->vault).p, 32);
+	pack_slice(b, vault_root_cert(k->vault));
 	return chan_end(p->chan);
 }
 

@@ -28,7 +28,8 @@ start(struct role_env *env)
 {
 	for (size_t i = 0; i < env->nlisteners; i++)
 		flow_listen(env->ctx, (enum conf_listener_kind)
-		    env->listeners[i].kind, env->listeners[i].fd);
+		    env->listeners[i].kind, env->listeners[i].name,
+		    env->listeners[i].fd);
 }
 
 static void

@@ -8,12 +8,15 @@ libsqlite3-dev:ledger,state
 libsodium-dev:vault,signatures libyaml-dev:configuration,rules
 libhyperscan-dev:patterns libhyperscan5:patterns libpcre2-dev:patterns
 libc-ares-dev:DNS libseccomp-dev:sandbox zlib1g-dev:gzip,deflate
+libnghttp2-dev:HTTP/2
 ca-certificates:trust python3:demo,tests curl:demo,tests tzdata:business-hours
 openssl:demo,tests"
 check="$build libcmocka-dev:unit-tests libasan8:sanitizers libubsan1:sanitizers
 rsyslog:export-tests rsyslog-openssl:export-tests nginx-light:end-to-end-tests
-nodejs:SDK-tests npm:SDK-tests python3-venv:SDK-tests procps:tests"
-bench="$check haproxy:peer squid-openssl:peer"
+haproxy:end-to-end-tests squid-openssl:end-to-end-tests
+nodejs:SDK-tests npm:SDK-tests python3-venv:SDK-tests procps:tests
+nghttp2-client:HTTP/2-tests"
+bench="$check"
 fuzz="$build clang:libFuzzer libclang-rt-14-dev:libFuzzer"
 
 case "${1:-build}" in

@@ -33,6 +33,14 @@ unpack_addr(struct unpack *u, struct addr_cidr *c)
 	free(s);
 }
 
+static void
+unpack_via(struct unpack *u, struct connector_via *v)
+{
+	v->host = unpack_strdup(u);
+	v->port = unpack_u16(u);
+	v->credential = unpack_strdup(u);
+}
+
 static struct redact_off *
 unpack_off(struct unpack *u)
 {
@@ -121,6 +129,7 @@ unpack_connector(struct unpack *u, struct connector *c)
 	c->approved = unpack_u8(u) != 0;
 	c->media_stream = unpack_u8(u) != 0;
 	c->log_result = unpack_i64(u);
+	unpack_via(u, &c->via);
 	c->off_arguments = unpack_off(u);
 	c->off_results = unpack_off(u);
 	n = unpack_count(u, 6);
@@ -174,6 +183,7 @@ connector_load(const struct snap *s)
 	uint32_t n;
 
 	unpack_init(&u, snap_section(s, "connectors"));
+	unpack_via(&u, &set->via);
 	n = unpack_count(&u, 64);
 	set->v = base_calloc(n + 1, sizeof(*set->v));
 	for (; set->n < n && !u.bad; set->n++)
@@ -191,7 +201,8 @@ connector_clear(struct connector *c)
 	char *texts[] = { c->name, c->path, c->owner, c->purpose, c->vendor,
 		c->source, c->reviewer, c->review_by, c->data_class, c->risk,
 		c->environment, c->ca_pem, c->credential, c->cred_type,
-		c->cred_header, c->cred_template };
+		c->cred_header, c->cred_template, c->via.host,
+		c->via.credential };
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
@@ -224,6 +235,8 @@ connector_set_free(struct connector_set *s)
 	for (size_t i = 0; i < s->n; i++)
 		connector_clear(&s->v[i]);
 	free(s->v);
+	free(s->via.host);
+	free(s->via.credential);
 	free(s);
 }
 

@@ -15,6 +15,7 @@
  *   state: enabled                # observe | disabled
  *   agents: [coder, triage]       # who may use it; "*" all; empty is refused
  *   credential: { name: gh, type: bearer }   # or type: header, header: X-Api-Key, template: "{}"
+ *   upstream_proxy: { url: http://proxy:3128, credential: px }  # or direct
  *   media: stream                 # bodies that cannot be inspected; or deny
  *   log_result: 65536             # bytes of a result kept in the ledger
  *   redaction:                    # rules that do not act here, by direction
@@ -50,6 +51,10 @@
 #include "redact.h"
 #include "snap.h"
 
+/* A name of our own: who asks for it through a proxy gets the page that tells
+ * whether its CA is trusted. No connector may have it. */
+#define CONNECTOR_SELF_HOST "trust.portreeve.internal"
+
 enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
 
 struct connector_tool {
@@ -82,6 +87,16 @@ struct connector_host {
 	uint16_t port;
 };
 
+/* Whom a credential of such a proxy is given to, in the section
+ * "credentials"; no connector can have this name. */
+#define CONNECTOR_VIA "(upstream proxy)"
+
+struct connector_via {
+	char *host;			/* normalised; "": straight */
+	uint16_t port;
+	char *credential;		/* name, "" when none */
+};
+
 struct connector {
 	char *name, *path, *owner, *purpose, *vendor, *source, *reviewer,
 	    *review_by, *data_class, *risk, *environment, *ca_pem;
@@ -97,6 +112,7 @@ struct connector {
 	size_t nagents;
 	char *credential;		/* name, "" when none */
 	char *cred_type, *cred_header, *cred_template;
+	struct connector_via via;
 	int64_t log_result;
 	/* NULL: every rule acts on what goes out, on what comes back. */
 	struct redact_off *off_arguments, *off_results;
@@ -110,6 +126,7 @@ struct connector {
 struct connector_set {
 	struct connector *v;
 	size_t n;
+	struct connector_via via;	/* of spliced connections */
 };
 
 /* The compiler: reads conf->connectors_dir, adds the sections "connectors",

@@ -1,5 +1,7 @@
 /* connector_compile - the compiler's half of connector.h: YAML to sections. */
 #include "connector.h"
+#include "connector_stdio.h"
+#include "connector_via.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,9 +25,9 @@ static const char *const cred_types[] = { "bearer", "header" };
 static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
-	"credential", "media", "log_result", "redaction", "matrix", "tools",
-	"operations", "command", "digest", "directory", "read", "allow",
-	"env", "network" };
+	"credential", "upstream_proxy", "media", "log_result", "redaction",
+	"matrix", "tools", "operations", "command", "digest", "directory",
+	"read", "allow", "env", "network" };
 
 static bool
 name_ok(const char *s)
@@ -95,6 +97,19 @@ read_url(const struct yaml_doc *d, const struct yaml_node *root,
 }
 
 static int
+not_our_own(const struct yaml_doc *d, const struct yaml_node *root,
+    const struct connector *c, struct err *err)
+{
+	for (size_t i = 0; i < c->nhosts; i++)
+		if (strcmp(c->hosts[i].host, CONNECTOR_SELF_HOST) == 0) {
+			yaml_err(d, root, err, "%s is Portreeve's own, for "
+			    "the test of trust", CONNECTOR_SELF_HOST);
+			return -1;
+		}
+	return 0;
+}
+
+static int
 each_scalar(const struct yaml_doc *d, const struct yaml_node *root,
     const char *key, struct err *err, size_t *n_r)
 {
@@ -116,119 +131,6 @@ each_scalar(const struct yaml_doc *d, const struct yaml_node *root,
 	}
 	*n_r = n->n;
 	return 0;
-}
-
-static int
-read_words(const struct yaml_doc *d, const struct yaml_node *root,
-    const char *key, bool paths, struct connector_words *w, struct err *err)
-{
-	const struct yaml_node *list = yaml_get(root, key);
-	size_t n;
-
-	if (each_scalar(d, root, key, err, &n) != 0)
-		return -1;
-	if (n > 256) {
-		yaml_err(d, list, err, "%s: has more than 256 entries", key);
-		return -1;
-	}
-	w->v = base_calloc(n + 1, sizeof(*w->v));
-	for (size_t i = 0; i < n; i++) {
-		if (paths && list->items[i]->text[0] != '/') {
-			yaml_err(d, list->items[i], err,
-			    "%s: must be absolute paths", key);
-			return -1;
-		}
-		w->v[w->n++] = base_strdup(list->items[i]->text);
-	}
-	return 0;
-}
-
-static bool
-digest_ok(const char *s)
-{
-	return strncmp(s, "sha256:", 7) == 0 && strlen(s) == 7 + 64 &&
-	    strspn(s + 7, "0123456789abcdef") == 64;
-}
-
-/* Never a name that would change what the executable itself does, or that a
- * cloud's tools take credentials from. */
-static int
-check_env(const struct yaml_doc *d, const struct yaml_node *root,
-    const struct connector_words *env, struct err *err)
-{
-	for (size_t i = 0; i < env->n; i++) {
-		struct slice name = slice_str(env->v[i]);
-
-		if (name.n == 0 || slice_chr(name, '=') >= 0 ||
-		    slice_starts(name, "LD_") || slice_starts(name, "AWS_") ||
-		    slice_starts(name, "PORTREEVE_")) {
-			yaml_err(d, yaml_get(root, "env")->items[i], err,
-			    "env: %s is not passed on", env->v[i]);
-			return -1;
-		}
-	}
-	return 0;
-}
-
-static int
-read_stdio(const struct yaml_doc *d, const struct yaml_node *root,
-    struct connector_stdio *s, struct err *err)
-{
-	static const char *const networks[] = { "off", "host" };
-	static const char *const others[] = { "url", "hosts", "pin", "ca",
-		"credential", "media", "operations" };
-	int network = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(others); i++)
-		if (yaml_get(root, others[i]) != NULL) {
-			yaml_err(d, yaml_get(root, others[i]), err,
-			    "%s: a connector of kind stdio has none",
-			    others[i]);
-			return -1;
-		}
-	s->digest = base_strdup("");
-	s->directory = base_strdup("");
-	if (yaml_get_str(d, root, "digest", &s->digest, err) != 0 ||
-	    yaml_get_str(d, root, "directory", &s->directory, err) != 0 ||
-	    yaml_get_enum(d, root, "network", networks, 2, &network,
-	    err) != 0 ||
-	    read_words(d, root, "command", false, &s->command, err) != 0 ||
-	    read_words(d, root, "read", true, &s->read, err) != 0 ||
-	    read_words(d, root, "allow", true, &s->allow, err) != 0 ||
-	    read_words(d, root, "env", false, &s->env, err) != 0)
-		return -1;
-	s->network = network == 1;
-	if (s->command.n == 0 || !digest_ok(s->digest)) {
-		yaml_err(d, root, err, "a connector of kind stdio needs "
-		    "command: and digest: sha256:..., as printed by: "
-		    "portreeve stdio --pin NAME -- COMMAND");
-		return -1;
-	}
-	if (s->directory[0] != '\0' && s->directory[0] != '/') {
-		yaml_err(d, yaml_get(root, "directory"), err,
-		    "directory: must be an absolute path");
-		return -1;
-	}
-	return check_env(d, root, &s->env, err);
-}
-
-/* Where its server is: behind a URL, or beside the agent. */
-static int
-read_place(const struct yaml_doc *d, const struct yaml_node *root,
-    struct connector *c, struct err *err)
-{
-	static const char *const own[] = { "command", "digest", "directory",
-		"read", "allow", "env", "network" };
-
-	if (c->stdio != NULL)
-		return read_stdio(d, root, c->stdio, err);
-	for (size_t i = 0; i < ARRAY_LEN(own); i++)
-		if (yaml_get(root, own[i]) != NULL) {
-			yaml_err(d, yaml_get(root, own[i]), err,
-			    "%s: is for connectors of kind stdio", own[i]);
-			return -1;
-		}
-	return read_url(d, root, c, err);
 }
 
 static int
@@ -639,9 +541,13 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	if (conf_refuse_secrets(d, err) != 0 ||
 	    yaml_check_keys(d, root, keys, ARRAY_LEN(keys), err) != 0 ||
 	    read_texts(d, root, c, err) != 0 ||
-	    read_place(d, root, c, err) != 0 ||
+	    (c->stdio != NULL ? connector_stdio_read(d, root, c->stdio, err) :
+	    connector_stdio_none(d, root, err) != 0 ? -1 :
+	    read_url(d, root, c, err)) != 0 ||
 	    read_lists(d, root, c, err) != 0 ||
+	    not_our_own(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
+	    connector_via_read(d, root, conf, &c->via, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
 	    read_tools(d, root, c, err) != 0 ||
@@ -693,29 +599,6 @@ pack_off(struct buf *b, const struct redact_off *off)
 }
 
 static void
-pack_words(struct buf *b, const struct connector_words *w)
-{
-	pack_u32(b, (uint32_t)w->n);
-	for (size_t i = 0; i < w->n; i++)
-		pack_str(b, w->v[i]);
-}
-
-static void
-pack_stdio(struct buf *b, const struct connector_stdio *s)
-{
-	pack_u8(b, s != NULL);
-	if (s == NULL)
-		return;
-	pack_str(b, s->digest);
-	pack_str(b, s->directory);
-	pack_u8(b, s->network);
-	pack_words(b, &s->command);
-	pack_words(b, &s->read);
-	pack_words(b, &s->allow);
-	pack_words(b, &s->env);
-}
-
-static void
 pack_connector(struct buf *b, const struct connector *c)
 {
 	const char *texts[] = { c->name, c->path, c->owner, c->purpose,
@@ -731,6 +614,7 @@ pack_connector(struct buf *b, const struct connector *c)
 	pack_u8(b, c->approved);
 	pack_u8(b, c->media_stream);
 	pack_i64(b, c->log_result);
+	connector_via_pack(b, &c->via);
 	pack_off(b, c->off_arguments);
 	pack_off(b, c->off_results);
 	pack_u32(b, (uint32_t)c->nhosts);
@@ -756,7 +640,7 @@ pack_connector(struct buf *b, const struct connector *c)
 		pack_str(b, c->operations[i].path);
 		pack_tool(b, &c->operations[i].tool);
 	}
-	pack_stdio(b, c->stdio);
+	connector_stdio_pack(b, c->stdio);
 }
 
 /* A credential is one value, sent in one way: what a second connector says of
@@ -846,26 +730,42 @@ out:
 	return r;
 }
 
+static void
+pack_via_credential(struct buf *b, const struct connector_via *v,
+    uint32_t *n)
+{
+	if (v->credential[0] == '\0')
+		return;
+	pack_str(b, v->credential);
+	pack_str(b, "basic");
+	pack_str(b, "Proxy-Authorization");
+	pack_str(b, "");
+	pack_u32(b, 1);
+	pack_str(b, CONNECTOR_VIA);
+	*n += 1;
+}
+
 static int
 add_sections(const struct connector_set *set, struct snap_writer *w,
     struct err *err)
 {
 	int r = 0;
-	struct buf all, names, hosts, creds;
+	struct buf all, names, hosts, creds, rows;
 	uint32_t nhosts = 0, ncreds = 0;
 
-	for (size_t i = 0; i < set->n; i++) {
+	for (size_t i = 0; i < set->n; i++)
 		nhosts += (uint32_t)set->v[i].nhosts;
-		ncreds += set->v[i].credential[0] != '\0';
-	}
 	buf_init(&all, SECTION_MAX);
 	buf_init(&names, SECTION_MAX);
 	buf_init(&hosts, SECTION_MAX);
 	buf_init(&creds, SECTION_MAX);
+	buf_init(&rows, SECTION_MAX);
+	connector_via_pack(&all, &set->via);
 	pack_u32(&all, (uint32_t)set->n);
 	pack_u32(&names, (uint32_t)set->n);
-	pack_u32(&hosts, nhosts);
-	pack_u32(&creds, ncreds);
+	pack_u32(&hosts, nhosts + 1);
+	pack_str(&hosts, CONNECTOR_SELF_HOST);
+	pack_via_credential(&rows, &set->via, &ncreds);
 	for (size_t i = 0; i < set->n; i++) {
 		const struct connector *c = &set->v[i];
 
@@ -873,17 +773,22 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
 		pack_str(&names, c->name);
 		for (size_t k = 0; k < c->nhosts; k++)
 			pack_str(&hosts, c->hosts[k].host);
+		pack_via_credential(&rows, &c->via, &ncreds);
 		if (c->credential[0] == '\0')
 			continue;
-		pack_str(&creds, c->credential);
-		pack_str(&creds, c->cred_type);
-		pack_str(&creds, c->cred_header);
-		pack_str(&creds, c->cred_template);
-		pack_u32(&creds, 1);
-		pack_str(&creds, c->name);
+		pack_str(&rows, c->credential);
+		pack_str(&rows, c->cred_type);
+		pack_str(&rows, c->cred_header);
+		pack_str(&rows, c->cred_template);
+		pack_u32(&rows, 1);
+		pack_str(&rows, c->name);
+		ncreds++;
 	}
+	pack_u32(&creds, ncreds);
+	buf_add_slice(&creds, buf_slice(&rows));
 	/* Cut off, a section would be another registry. */
-	if (all.full || names.full || hosts.full || creds.full) {
+	if (all.full || names.full || hosts.full || rows.full ||
+	    creds.full) {
 		err_set(err, "connectors: more than %u MiB when compiled: "
 		    "split them among instances", SECTION_MAX >> 20);
 		r = -1;
@@ -898,6 +803,7 @@ out:
 	buf_free(&names);
 	buf_free(&hosts);
 	buf_free(&creds);
+	buf_free(&rows);
 	return r;
 }
 
@@ -912,7 +818,7 @@ connector_parse(const struct conf *c, const struct redact *rules,
 
 	set->v = base_calloc(1, sizeof(*set->v));
 	set->n = 1;
-	if (d != NULL)
+	if (d != NULL && connector_via_global(c, &set->via, err) == 0)
 		r = read_connector(c, rules, d, &set->v[0], err);
 	if (r == 0)
 		r = add_sections(set, w, err);
@@ -946,8 +852,11 @@ connector_compile(const struct conf *c, const struct redact *rules,
     struct snap_writer *w, conf_warn_fn *warn, void *ctx, struct err *err)
 {
 	struct connector_set *set = base_calloc(1, sizeof(*set));
-	int r = load_dir(c, rules, set, err);
+	int r = connector_via_global(c, &set->via, err);
 	char text[256];
+
+	if (r == 0)
+		r = load_dir(c, rules, set, err);
 
 	if (r == 0) {
 		if (set->n == 0)

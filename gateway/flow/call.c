@@ -789,69 +789,6 @@ call_record_decision(struct exchange *ex)
 	return STEP_WAIT;
 }
 
-/* --- CREDENTIAL ------------------------------------------------------------------- */
-
-/* So that an upstream that echoes it does not show it to the agent. */
-static void
-note_credential(struct exchange *ex, struct slice value)
-{
-	struct slice rest = value;
-	struct slice scheme = slice_cut(&rest, ' ');
-
-	ex->literals = literals_new();
-	if (literals_add(ex->literals, rest.n > 0 && scheme.n < 16 ? rest :
-	    value, 0) != 0)
-		log_warn("the credential of %s is too short or too long to be "
-		    "looked for in results", ex->con->name);
-}
-
-static void
-on_credential(void *ctx, enum msg_type type, struct unpack *u)
-{
-	struct exchange *ex = ctx;
-
-	ex->deadline_q = 0;
-	if (type == MSG_CRED) {
-		struct slice name = unpack_slice(u), value = unpack_slice(u);
-
-		if (unpack_done(u)) {
-			ex->cred_name = arena_copy(ex->a, name);
-			ex->cred_value = arena_copy(ex->a, value);
-			note_credential(ex, value);
-			exchange_resume(ex);
-			return;
-		}
-	}
-	struct slice why = type == MSG_KEEPER_NO ? unpack_slice(u) :
-	    SLICE("the keeper went away or does not answer");
-
-	exchange_refuse(ex, REASON_CREDENTIAL, "%s: %.*s. An admin stores it "
-	    "with: portreeve credential set %s", ex->con->credential,
-	    SLICE_FMT(why), ex->con->credential);
-	exchange_answer_refusal(ex);
-}
-
-enum step_result
-call_credential(struct exchange *ex)
-{
-	struct buf b;
-
-	if (ex->con->credential[0] == '\0')
-		return STEP_DONE;
-	if (ex->f->keeper != NULL) {
-		buf_init(&b, 1024);
-		pack_str(&b, ex->con->name);
-		pack_str(&b, ex->con->credential);
-		ex->deadline_q = svc_ask(ex->f, ex->f->keeper, MSG_CRED_GET,
-		    buf_slice(&b), on_credential, ex);
-		buf_free(&b);
-	}
-	if (ex->deadline_q == 0)
-		return exchange_refuse(ex, REASON_CREDENTIAL,
-		    "The keeper cannot be reached.");
-	return STEP_WAIT;
-}
-
 /* --- FORWARD -------------------------------------------------------------------- */
 
 static bool
@@ -955,8 +892,12 @@ call_forward(struct exchange *ex)
 		    ex->con->hosts[0].port,
 		.tls = ex->view->client_ctx[ex->con_at],
 		.pins = ex->con->pins, .npins = ex->con->npins };
+	struct via_target via = { .host = ex->con->via.host,
+		.port = ex->con->via.port, .authorization = ex->via_value };
 	char port[8];
 
+	if (via.host[0] != '\0')
+		t.via = &via;
 	if (ex->request_head_sent)
 		return STEP_DONE;
 	if (!sealed_session(ex, &session_id))

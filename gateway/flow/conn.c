@@ -46,6 +46,8 @@ conn_free(struct conn *c)
 		exchange_free(c->ex);
 	if (c->splice != NULL)
 		splice_free(c->splice);
+	mux_free(c->mux);
+	c->mux = NULL;
 	buf_wipe_free(&c->in);
 	buf_wipe_free(&c->out);
 	spare_head_back(f, c->head);
@@ -70,7 +72,7 @@ conn_sever(struct conn *c, bool orderly)
 	if (orderly)
 		(void)stream_shutdown(c->s);
 	else
-		shutdown(stream_fd(c->s), SHUT_RDWR);
+		stream_sever(c->s);
 	loop_fd_del(c->watch);	/* nothing it could say matters any more */
 	c->watch = NULL;
 }
@@ -108,6 +110,10 @@ on_timeout(void *ctx)
 		    true) != 0)
 			log_error("no room for an error answer");
 		conn_finish(c);
+		return;
+	}
+	if (c->state == CONN_MUX) {
+		mux_timeout(c);
 		return;
 	}
 	if (c->state == CONN_EXCHANGE && c->ex != NULL)
@@ -194,7 +200,13 @@ conn_flush(void *ctx)
 	if (c->closed || c->state == CONN_TLS)
 		return;
 	was_high = c->out.len > FLOW_OUT_LOW;
-	while (c->out.len > 0) {
+	for (;;) {
+		if (c->mux != NULL && mux_fill(c) != 0) {
+			conn_abort(c);
+			return;
+		}
+		if (c->out.len == 0)
+			break;
 		if (!may_write(c))
 			return;
 		ssize_t k = stream_write(c->s, buf_data(&c->out), c->out.len);
@@ -219,7 +231,8 @@ conn_flush(void *ctx)
 	}
 	if (c->out.len == 0 && c->out.cap > FLOW_OUT_LOW)
 		buf_free(&c->out);
-	if (c->out.len == 0 && c->state == CONN_CLOSING) {
+	if (c->out.len == 0 && (c->state == CONN_CLOSING ||
+	    (c->mux != NULL && mux_done(c)))) {
 		stream_shutdown(c->s);
 		conn_close(c);
 		return;
@@ -240,8 +253,24 @@ on_soon(void *ctx)
 {
 	struct conn *c = ctx;
 
-	if (!c->closed)
-		on_conn_event(c, LOOP_READ);
+	if (c->closed)
+		return;
+	if (c->gone && mux_stream_complete(c)) {
+		c->eof = true;
+		if (c->state != CONN_EXCHANGE)
+			conn_close(c);
+		return;
+	}
+	on_conn_event(c, LOOP_READ | (c->gone ? LOOP_ERR : 0) |
+	    (c->h2_stream != NULL ? LOOP_WRITE : 0));
+}
+
+void
+conn_stream_event(struct conn *v, bool closed)
+{
+	v->gone |= closed;
+	if (!v->closed)
+		loop_soon(v->f->loop, on_soon, v);
 }
 
 void
@@ -340,7 +369,10 @@ handshake(struct conn *c)
 	}
 	c->tls = true;
 	c->state = CONN_HEAD;
-	loop_timer_set(c->timer, (uint64_t)c->f->view->conf->limits.header_ms);
+	if (tls_conn_h2(stream_tls(c->s)))
+		mux_begin(c);
+	else
+		loop_timer_set(c->timer, (uint64_t)c->f->view->conf->limits.header_ms);
 	conn_read(c);
 	conn_process(c);
 	if (!c->closed && c->state != CONN_TLS)
@@ -447,7 +479,8 @@ read_head(struct conn *c)
 	if (r == HTTP1_MORE)
 		return;
 	if (r == HTTP1_DONE) {
-		begin_exchange(c, used);
+		if (!onramp_take(c, used))
+			begin_exchange(c, used);
 		return;
 	}
 	enum http1_error error = c->head->error;
@@ -473,6 +506,10 @@ conn_process(struct conn *c)
 	if (c->closed)
 		return;
 	switch (c->state) {
+	case CONN_BALANCER:
+		if (balancer_read(c))
+			read_head(c);
+		break;
 	case CONN_HEAD:
 		read_head(c);
 		break;
@@ -485,6 +522,9 @@ conn_process(struct conn *c)
 		break;
 	case CONN_SPLICE:
 		splice_data(c);
+		break;
+	case CONN_MUX:
+		mux_data(c);
 		break;
 	default:
 		break;
@@ -535,6 +575,43 @@ on_conn_event(void *ctx, unsigned events)
 		set_watch(c);
 }
 
+static struct conn *
+conn_new(struct flow *f, enum conf_listener_kind kind)
+{
+	struct conn *c = base_calloc(1, sizeof(*c));
+
+	c->f = f;
+	c->kind = kind;
+	c->state = CONN_HEAD;
+	buf_init(&c->in, FLOW_IN_MAX);
+	buf_init(&c->out, FLOW_OUT_MAX);
+	list_append(&f->conns, &c->link);
+	f->nconns++;
+	c->timer = loop_timer_new(f->loop, on_timeout, c);
+	loop_timer_set(c->timer, (uint64_t)f->view->conf->limits.header_ms);
+	return c;
+}
+
+struct conn *
+conn_new_stream(struct conn *c, struct http2_stream *st)
+{
+	struct conn *v;
+
+	if (c->f->nconns >= (size_t)c->f->view->conf->limits.streams ||
+	    c->f->stopping || c->state != CONN_MUX)
+		return NULL;
+	v = conn_new(c->f, c->kind);
+	memcpy(v->source, c->source, sizeof(v->source));
+	memcpy(v->token_hash, c->token_hash, sizeof(v->token_hash));
+	v->tunnel = c->tunnel;
+	v->tls = c->tls;
+	v->has_token = c->has_token;
+	v->self = c->self;
+	v->authority = c->authority;
+	v->h2_stream = st;
+	return v;
+}
+
 void
 conn_accept_again(struct flow *f, bool again)
 {
@@ -580,22 +657,15 @@ conn_accept(struct listener *l)
 			return;
 		}
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		struct conn *c = base_calloc(1, sizeof(*c));
+		struct conn *c = conn_new(f, l->kind);
 
-		c->f = f;
-		c->kind = l->kind;
 		c->s = stream_plain(fd, slice_make("", 0));
-		buf_init(&c->in, FLOW_IN_MAX);
-		buf_init(&c->out, FLOW_OUT_MAX);
-		if (l->kind == CONF_STDIO)
+		if (l->kind == CONF_STDIO) {
 			local_source(fd, c->source);
-		else if (addr_from_sockaddr((struct sockaddr *)&ss, &a))
+		} else if (addr_from_sockaddr((struct sockaddr *)&ss, &a)) {
 			addr_format(&a, c->source);
-		list_append(&f->conns, &c->link);
-		f->nconns++;
-		c->timer = loop_timer_new(f->loop, on_timeout, c);
-		loop_timer_set(c->timer,
-		    (uint64_t)f->view->conf->limits.header_ms);
+			balancer_accept(l, c, &a);
+		}
 		c->watch = loop_fd_add(f->loop, fd, LOOP_READ, on_conn_event,
 		    c);
 	}

@@ -112,6 +112,7 @@ on_second(void *ctx)
 	struct flow *f = ctx;
 
 	svc_second(f);
+	spare_second(f);
 	list_each_safe(it, tmp, &f->exchanges)
 		look_at_exchange(list_entry(it, struct exchange, link));
 	list_each_safe(it2, tmp2, &f->conns)

@@ -178,6 +178,7 @@ http_status(const struct exchange *ex)
 	case REASON_BAD_TOKEN:
 		return ex->mount ? 401 : 407;
 	case REASON_UPSTREAM:
+	case REASON_UPSTREAM_PROXY:
 	case REASON_UPSTREAM_TLS:
 		return 502;
 	case REASON_UPSTREAM_TIME:

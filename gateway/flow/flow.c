@@ -55,6 +55,7 @@ client_ctx(struct slice trust, const char *more, struct err *err)
 	if (st == NULL)
 		return NULL;
 	c = tls_client_new(st);
+	tls_client_offer_h2(c);
 	tls_store_free(st);
 	return c;
 }
@@ -189,11 +190,13 @@ on_listener(void *ctx, unsigned events)
 }
 
 void
-flow_listen(struct flow *f, enum conf_listener_kind kind, int fd)
+flow_listen(struct flow *f, enum conf_listener_kind kind,
+    const char *address, int fd)
 {
 	struct listener *l = base_calloc(1, sizeof(*l));
 
 	*l = (struct listener){ .f = f, .kind = kind, .fd = fd };
+	balancer_init(l, address);
 	list_append(&f->listeners, &l->link);
 	l->watch = loop_fd_add(f->loop, fd, LOOP_READ, on_listener, l);
 }
@@ -207,6 +210,7 @@ flow_stop(struct flow *f)
 
 		list_remove(it);
 		loop_fd_del(l->watch);
+		free(l->from);
 		free(l);
 	}
 	while (!list_empty(&f->conns))

@@ -29,7 +29,9 @@ struct flow *flow_new(const struct flow_setup *s, const struct snap *snap,
 /* A new snapshot for exchanges that begin from now on. */
 int flow_reload(struct flow *f, const struct snap *snap, struct err *err)
     MUST_USE;
-void flow_listen(struct flow *f, enum conf_listener_kind kind, int fd);
+/* address: as the configuration names the listener. */
+void flow_listen(struct flow *f, enum conf_listener_kind kind,
+    const char *address, int fd);
 /* A (new) channel to a role; fd is *taken*. */
 void flow_attach(struct flow *f, enum role peer, int fd);
 /* Stops accepting, ends every connection. */

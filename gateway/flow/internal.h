@@ -80,6 +80,7 @@ struct spares {
 	unsigned narenas, nheads, ndocs;
 	struct buf event;
 	char read[FLOW_READ];		/* what an upstream's stream gave */
+	unsigned settled, seconds;	/* see spare_second() */
 };
 
 struct flow;
@@ -92,6 +93,10 @@ void spare_doc(struct flow *f, struct json_doc *d);
 void spare_doc_back(struct flow *f, struct json_doc *d);
 /* An empty buffer for an event of at most max bytes, until the next call. */
 struct buf *spare_event(struct flow *f, size_t max);
+/* A long stream has given back what it does not need; once a second, what many
+ * of them have left goes back to the system. */
+void spare_settled(struct flow *f);
+void spare_second(struct flow *f);
 
 /* ---- asking another role: answers come by number ------------------------- */
 
@@ -146,6 +151,7 @@ struct flow {
 	struct tls_ctx *server_ctx;
 	struct tls_key *leaf_key;
 	uint8_t mac_key[32];
+	struct buf root;		/* DER of what agents are to trust */
 	struct dns *dns;
 	struct upstream_pool *pool;
 	struct map sessions;		/* token hash -> struct session */
@@ -166,12 +172,14 @@ struct listener {
 	enum conf_listener_kind kind;
 	int fd;
 	struct loop_fd *watch;
+	struct addr_cidr *from;		/* balancers that are believed */
+	size_t nfrom;
 };
 
 /* ---- a connection from an agent ------------------------------------------ */
 
-enum conn_state { CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS, CONN_EXCHANGE,
-	CONN_SPLICE, CONN_CLOSING };
+enum conn_state { CONN_BALANCER, CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS,
+	CONN_EXCHANGE, CONN_SPLICE, CONN_MUX, CONN_CLOSING };
 
 /* Of whom the bytes in a connection's buffer are, once their exchange is
  * over: connector, session, agent, user, tool. */
@@ -202,7 +210,12 @@ struct conn {
 	uint64_t ex_began;		/* bytes_out when ex began */
 	bool partial;			/* the last write left something */
 	bool cut;			/* in flow.cuts.conns */
+	bool trusted;			/* a balancer: who it names is who it is */
+	bool self;			/* a tunnel to CONNECTOR_SELF_HOST */
 	struct leftover left;
+	struct mux *mux;		/* CONN_MUX: see mux.c */
+	struct http2_stream *h2_stream;	/* this is one; then no watch */
+	bool gone;			/* ... and it is closed */
 };
 
 void conn_accept(struct listener *l);
@@ -227,7 +240,27 @@ struct stream *conn_hand_over(struct conn *c, struct loop_fd **watch_r);
 /* The exchange is over: read the next request, or close. */
 void conn_next(struct conn *c, bool keep);
 void conn_begin_sniff(struct conn *c);
+/* A stream of c brings a request; its stream is still to be set. NULL: there
+ * are too many. */
+struct conn *conn_new_stream(struct conn *c, struct http2_stream *st);
+/* Its stream can be read, written, or is closed: acts in the next round. */
+void conn_stream_event(struct conn *v, bool closed);
 void conn_leaf_ready(struct conn *c, struct tls_leaf *leaf, const char *why);
+
+/* ---- HTTP/2 from an agent: mux.c -------------------------------------------- */
+
+void mux_begin(struct conn *c);
+void mux_free(struct mux *m);		/* NULL-safe */
+/* Bytes are in c->in: all are taken. */
+void mux_data(struct conn *c);
+/* Puts frames into c->out. -1: the connection cannot go on. */
+int mux_fill(struct conn *c);
+/* Idle for too long, or a head did not come in time. */
+void mux_timeout(struct conn *c);
+/* After GOAWAY: nothing is left to be said. */
+bool mux_done(const struct conn *c);
+/* Both messages of this stream are over. */
+bool mux_stream_complete(const struct conn *v);
 
 /* ---- one HTTP message pair ------------------------------------------------ */
 
@@ -300,6 +333,7 @@ struct exchange {
 
 	/* upstream */
 	struct slice cred_name, cred_value;	/* wiped after use */
+	struct slice via_value;		/* Proxy-Authorization */
 	struct literals *literals;	/* a credential an upstream may echo */
 	struct upstream_request *ureq;
 	struct upstream *u;
@@ -496,6 +530,31 @@ enum step_result stdio_take(struct exchange *ex, enum step_result read);
 enum step_result stdio_forward(struct exchange *ex);
 /* After a reload: each shim shows its command and digest again. */
 void stdio_reloaded(struct flow *f);
+
+/* ---- balancers in front: the PROXY protocol --------------------------------------- */
+
+/* Who is believed on this listener, by the configuration of the start. */
+void balancer_init(struct listener *l, const char *address);
+/* A new connection of this listener: must it begin with a header, or not? */
+void balancer_accept(const struct listener *l, struct conn *c,
+    const struct addr *peer);
+/* State CONN_BALANCER with bytes in c->in: true when the state is CONN_HEAD;
+ * else it waits for more, or c is gone. */
+bool balancer_read(struct conn *c);
+
+/* ---- the proxy on the way to an upstream: via.c in gateway/upstream ----------------- */
+
+/* Asks the keeper for the credential of such a proxy: the question's number,
+ * 0: it cannot be asked. The answer is MSG_CRED, as for a connector's. */
+uint64_t svc_via_credential(struct flow *f, const struct connector_via *v,
+    ask_fn *fn, void *ctx);
+
+/* ---- on-ramps: what a client may read without a token ---------------------------- */
+
+void onramp_set_root(struct flow *f, struct slice der);
+/* Is the request whose head was read for us? Then it is answered, its head
+ * (used bytes) is taken, and the connection goes on by itself. */
+bool onramp_take(struct conn *c, size_t used);
 
 /* ---- identity -------------------------------------------------------------------- */
 

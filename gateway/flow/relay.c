@@ -227,8 +227,6 @@ begin_body(struct exchange *ex)
 		ex->mode = RESP_SSE;
 		ex->sse = base_calloc(1, sizeof(*ex->sse));
 		sse_init(ex->sse, NULL);
-		if (ex->c->in.len == 0)		/* it may stay open for hours */
-			buf_wipe_free(&ex->c->in);
 		if (!ex->hold_stream && write_client_head(ex,
 		    HTTP1_BODY_CHUNKED, 0) != 0)
 			refuse_response(ex, REASON_UPSTREAM, "");
@@ -489,6 +487,18 @@ on_complete(struct exchange *ex)
 	exchange_resume(ex);
 }
 
+/* An event stream may stay open for hours: what it does not need goes. */
+static void
+settle(struct exchange *ex)
+{
+	if (ex->c->in.len == 0)
+		buf_wipe_free(&ex->c->in);
+	ex->req = http1_head_trim(ex->req);
+	ex->resp = http1_head_trim(ex->resp);
+	stream_trim(ex->c->s);
+	spare_settled(ex->f);
+}
+
 static void
 read_head(struct exchange *ex)
 {
@@ -531,6 +541,8 @@ read_head(struct exchange *ex)
 			    copy.p);
 		}
 		buf_consume(&ex->uin, used);
+		if (ex->mode == RESP_SSE)
+			settle(ex);
 	}
 }
 
@@ -751,6 +763,7 @@ relay_upstream_event(void *ctx, unsigned events)
 		buf_wipe_free(&ex->uin);	/* the next event may be far */
 		if (ex->encoded.len == 0)
 			buf_wipe_free(&ex->encoded);
+		stream_trim(ex->u->s);
 	}
 	set_watch(ex);
 }

@@ -5,11 +5,14 @@
  */
 #include "internal.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "sandbox.h"
 
 #define ARENA_MAX (4u << 20)
+#define SETTLED_MANY 256	/* streams that leave enough to look for it */
+#define TRIM_S 10		/* seconds between looks: each walks the heap */
 #define DOC_NODES_MAX 4096		/* a larger index is not kept */
 
 static bool
@@ -58,7 +61,7 @@ spare_head_back(struct flow *f, struct http1_head *h)
 
 	if (h == NULL)
 		return;
-	if (may_keep(s->nheads))
+	if (!h->trimmed && may_keep(s->nheads))
 		s->heads[s->nheads++] = h;
 	else
 		free(h);
@@ -97,4 +100,23 @@ spare_event(struct flow *f, size_t max)
 	buf_reset(b);
 	b->max = max;
 	return b;
+}
+
+void
+spare_settled(struct flow *f)
+{
+	f->spares.settled++;
+}
+
+void
+spare_second(struct flow *f)
+{
+	struct spares *s = &f->spares;
+
+	if (s->seconds < TRIM_S)
+		s->seconds++;
+	if (s->seconds < TRIM_S || s->settled < SETTLED_MANY)
+		return;
+	s->seconds = s->settled = 0;
+	malloc_trim(0);
 }

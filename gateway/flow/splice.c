@@ -14,6 +14,7 @@ struct splice {
 	struct session *session;
 	struct upstream_request *req;
 	struct upstream *u;
+	uint64_t via_q;			/* asked of the keeper, 0: nothing */
 	struct buf down;		/* from the host, on its way */
 	struct uuid id;
 	uint64_t bytes_up, bytes_down;
@@ -29,6 +30,8 @@ splice_free(struct splice *s)
 
 	emit_forget(f->emit, s);
 	loop_soon_cancel(f->loop, s);
+	if (s->via_q != 0)
+		svc_forget(f, s->via_q);
 	upstream_cancel(s->req);
 	upstream_close(s->u, false);
 	if (s->recorded)
@@ -149,21 +152,60 @@ on_connected(void *ctx, struct upstream *u, enum reason reason,
 }
 
 static void
+connect_to(struct splice *s, struct slice authorization)
+{
+	struct conn *c = s->c;
+	const struct connector_via *v = &c->f->view->connectors->via;
+	struct via_target via = { .host = v->host, .port = v->port,
+		.authorization = authorization };
+	/* Never pooled: the key is this splice's own. */
+	struct upstream_target t = { .host = c->authority.host,
+		.port = c->authority.port,
+		.key = slice_make(s->id.b, sizeof(s->id.b)),
+		.via = v->host[0] != '\0' ? &via : NULL };
+
+	s->req = upstream_get(c->f->pool, &t, on_connected, s);
+}
+
+static void
+on_via_credential(void *ctx, enum msg_type type, struct unpack *u)
+{
+	struct splice *s = ctx;
+
+	s->via_q = 0;
+	if (type == MSG_CRED) {
+		struct slice name = unpack_slice(u), value = unpack_slice(u);
+
+		(void)name;
+		if (unpack_done(u)) {
+			connect_to(s, value);
+			return;
+		}
+	}
+	answer(s->c, 503, reason_word(REASON_CREDENTIAL),
+	    reason_text(REASON_CREDENTIAL));
+}
+
+static void
 on_recorded(void *ctx, bool ok)
 {
 	struct splice *s = ctx;
 	struct conn *c = s->c;
-	struct upstream_target t = { .host = c->authority.host,
-		.port = c->authority.port };
+	const struct connector_via *v = &c->f->view->connectors->via;
 
 	if (!ok) {
 		answer(c, 503, reason_word(REASON_AUDIT_UNAVAILABLE),
 		    reason_text(REASON_AUDIT_UNAVAILABLE));
 		return;
 	}
-	/* Never pooled: the key is this splice's own. */
-	t.key = slice_make(s->id.b, sizeof(s->id.b));
-	s->req = upstream_get(c->f->pool, &t, on_connected, s);
+	if (v->credential[0] == '\0') {
+		connect_to(s, slice_make("", 0));
+		return;
+	}
+	s->via_q = svc_via_credential(c->f, v, on_via_credential, s);
+	if (s->via_q == 0)
+		answer(c, 503, reason_word(REASON_CREDENTIAL),
+		    reason_text(REASON_CREDENTIAL));
 }
 
 void

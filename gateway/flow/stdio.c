@@ -186,7 +186,8 @@ become_lane(struct exchange *ex)
 	struct buf b, json;
 	ssize_t k = -1;
 
-	if (key == NULL || ex->c->in.len > 0 || ex->c->out.len > 0)
+	if (key == NULL || ex->c->in.len > 0 || ex->c->out.len > 0 ||
+	    ex->c->h2_stream != NULL)
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
 		    "A lane begins with this request and a " LINK_FIELD ".");
 	buf_init(&json, 1u << 20);

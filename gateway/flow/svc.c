@@ -50,8 +50,11 @@ on_leaf_key(struct flow *f, struct slice body)
 	unpack_slice(&u);	/* the public half */
 	unpack_bytes(&u, ticket, 32);
 	unpack_bytes(&u, f->mac_key, 32);
+	struct slice root = unpack_slice(&u);
+
 	if (!unpack_done(&u))
 		return -1;
+	onramp_set_root(f, root);
 	/* A new leaf key: the leaves minted for the old one are void. */
 	size_t i = 0;
 	void *v;

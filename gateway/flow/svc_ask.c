@@ -72,6 +72,23 @@ svc_ask(struct flow *f, struct chan *c, enum msg_type type,
 	return a->q;
 }
 
+uint64_t
+svc_via_credential(struct flow *f, const struct connector_via *v,
+    ask_fn *fn, void *ctx)
+{
+	uint64_t q = 0;
+	struct buf b;
+
+	if (f->keeper == NULL)
+		return 0;
+	buf_init(&b, 1024);
+	pack_str(&b, CONNECTOR_VIA);
+	pack_str(&b, v->credential);
+	q = svc_ask(f, f->keeper, MSG_CRED_GET, buf_slice(&b), fn, ctx);
+	buf_free(&b);
+	return q;
+}
+
 void
 svc_forget(struct flow *f, uint64_t q)
 {

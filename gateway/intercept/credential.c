@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "codec.h"
 #include "pack.h"
 #include "vault.h"
 
@@ -67,12 +68,14 @@ check(struct credential *c, const char *type, struct err *err)
 {
 	bool bearer = strcmp(type, "bearer") == 0;
 
-	set_default(&c->template, bearer ? "Bearer {}" : "{}");
+	c->basic = strcmp(type, "basic") == 0;
+	set_default(&c->template, bearer ? "Bearer {}" : c->basic ?
+	    "Basic {}" : "{}");
 	if (bearer)
 		set_default(&c->header, "Authorization");
-	if (!bearer && strcmp(type, "header") != 0)
-		err_set(err, "credential %s: type \"%s\": bearer or header is "
-		    "wanted", c->name, type);
+	if (!bearer && !c->basic && strcmp(type, "header") != 0)
+		err_set(err, "credential %s: type \"%s\": bearer, header or "
+		    "basic is wanted", c->name, type);
 	else if (!vault_name_ok(slice_str(c->name)))
 		err_set(err, "credential \"%s\": not a name", c->name);
 	else if (!is_token(c->header))
@@ -174,9 +177,16 @@ credential_pack_value(struct buf *out, const struct credential *c,
 {
 	const char *hole = strstr(c->template, "{}");
 	size_t before = (size_t)(hole - c->template), after = strlen(hole + 2);
+	struct buf coded;
 
+	buf_init(&coded, 2 * value.n + 8);
+	if (c->basic) {
+		b64_encode(&coded, value.p, value.n);
+		value = buf_slice(&coded);
+	}
 	pack_u32(out, (uint32_t)(before + value.n + after));
 	pack_bytes(out, c->template, before);
 	pack_bytes(out, value.p, value.n);
 	pack_bytes(out, hole + 2, after);
+	buf_wipe_free(&coded);
 }

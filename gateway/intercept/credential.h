@@ -3,7 +3,7 @@
  * which, and the header it becomes. The values are in the vault.
  *
  * Snapshot section "credentials": u32 count of {str name, str type
- * (bearer | header), str header, str template, u32 n, str connector...}. The
+ * (bearer | header | basic), str header, str template, u32 n, str connector...}. The
  * same name may come several times, for other connectors.
  */
 #ifndef CREDENTIAL_H
@@ -16,6 +16,7 @@
 struct credential {
 	char *name, *header;
 	char *template;		/* has {} once, where the value goes */
+	bool basic;		/* the value is user:password, sent in Base64 */
 	char **connectors;
 	size_t nconnectors;
 };

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "log.h"
 #include "map.h"
+#include "upmux.h"
 
 #define TRY_MAX 4
 
@@ -22,6 +23,7 @@ struct upstream_pool {
 	size_t idle_max, idle;
 	struct map by_key;		/* key -> first struct upstream */
 	struct loop_timer *sweep;
+	struct upmux_set *muxes;
 };
 
 struct upstream_request {
@@ -31,6 +33,7 @@ struct upstream_request {
 	struct tls_ctx *tls;
 	struct addr_cidr *pins;
 	size_t npins;
+	struct via *via;		/* until its tunnel stands */
 	upstream_done_fn *fn;
 	void *ctx;
 	struct dns_query *query;
@@ -62,6 +65,10 @@ upstream_close(struct upstream *u, bool do_abort)
 {
 	if (u == NULL)
 		return;
+	if (u->h2 != NULL) {
+		upmux_close(u, do_abort);
+		return;
+	}
 	loop_fd_del(u->watch);
 	u->watch = NULL;
 	if (do_abort)
@@ -127,6 +134,7 @@ on_sweep(void *ctx)
 		unlink_idle(old[i]);
 		upstream_close(old[i], false);
 	}
+	upmux_sweep(p->muxes);
 	loop_timer_set(p->sweep, 1000);
 }
 
@@ -142,6 +150,7 @@ upstream_pool_new(struct loop *l, struct dns *dns, uint64_t connect_ms,
 	p->idle_ms = idle_ms;
 	p->idle_max = idle_max;
 	map_init(&p->by_key);
+	p->muxes = upmux_set_new(l, idle_ms);
 	p->sweep = loop_timer_new(l, on_sweep, p);
 	loop_timer_set(p->sweep, 1000);
 	return p;
@@ -168,6 +177,7 @@ upstream_pool_free(struct upstream_pool *p)
 		upstream_close(u, false);
 	}
 	map_free(&p->by_key);
+	upmux_set_free(p->muxes);
 	loop_timer_del(p->sweep);
 	free(p);
 }
@@ -176,6 +186,11 @@ void
 upstream_put(struct upstream *u)
 {
 	struct upstream_pool *p = u->pool;
+
+	if (u->h2 != NULL) {
+		upmux_put(u);
+		return;
+	}
 	struct slice key = slice_str(u->key);
 
 	if (p->idle >= p->idle_max) {
@@ -236,7 +251,10 @@ upstream_drop(struct upstream_pool *p, const char *prefix)
 void
 upstream_watch(struct upstream *u, unsigned events, loop_fd_fn *fn, void *ctx)
 {
-	loop_fd_rebind(u->watch, events, fn, ctx);
+	if (u->h2 != NULL)
+		upmux_watch(u, events, fn, ctx);
+	else
+		loop_fd_rebind(u->watch, events, fn, ctx);
 }
 
 /* --- a new connection ------------------------------------------------------ */
@@ -257,6 +275,7 @@ request_free(struct upstream_request *r)
 	free(r->host);
 	free(r->key);
 	free(r->pins);
+	via_free(r->via);
 	loop_defer_free(l, r);
 }
 
@@ -277,6 +296,25 @@ upstream_cancel(struct upstream_request *r)
 {
 	if (r != NULL && !r->done)
 		request_free(r);
+}
+
+/* HTTP/2 was agreed on: the first stream of a new connection. */
+static void
+connected_h2(struct upstream_request *r)
+{
+	upstream_done_fn *fn = r->fn;
+	void *ctx = r->ctx;
+	char peer[ADDR_TEXT_MAX];
+
+	addr_format(&r->addrs[r->at], peer);
+	struct upstream *u = upmux_add(r->pool->muxes, slice_str(r->key), r->s,
+	    r->watch, peer);
+
+	r->s = NULL;
+	r->fd = -1;
+	r->watch = NULL;
+	request_free(r);
+	fn(ctx, u, REASON_NONE, "");
 }
 
 static void
@@ -312,6 +350,10 @@ on_handshake(void *ctx, unsigned events)
 		    LOOP_WRITE);
 		return;
 	}
+	if (k == 1 && r->tls != NULL && tls_conn_h2(stream_tls(r->s))) {
+		connected_h2(r);
+		return;
+	}
 	if (k == 1) {
 		connected(r);
 		return;
@@ -321,6 +363,40 @@ on_handshake(void *ctx, unsigned events)
 	/* Another address of the same name will not have a better one. */
 	fail(r, k == TLS_BAD_CERT ? REASON_UPSTREAM_TLS : REASON_UPSTREAM,
 	    r->detail);
+}
+
+/* The descriptor leads to the proxy on the way, then to the upstream. */
+static void
+on_via(void *ctx, unsigned events)
+{
+	struct upstream_request *r = ctx;
+
+	(void)events;
+	switch (r->via == NULL ? VIA_DONE : via_step(r->via, r->fd)) {
+	case VIA_READ:
+		loop_fd_set(r->watch, LOOP_READ);
+		return;
+	case VIA_WRITE:
+		loop_fd_set(r->watch, LOOP_WRITE);
+		return;
+	case VIA_FAILED:
+		fail(r, REASON_UPSTREAM_PROXY, via_error(r->via));
+		return;
+	case VIA_DONE:
+		break;
+	}
+	via_free(r->via);
+	r->via = NULL;
+	r->s = r->tls == NULL ? stream_plain(r->fd, slice_make("", 0)) :
+	    stream_tls_client(r->tls, r->fd, r->host, slice_str(r->key));
+	loop_fd_rebind(r->watch, LOOP_READ, on_handshake, r);
+	on_handshake(r, 0);
+}
+
+static const char *
+via_word(const struct upstream_request *r)
+{
+	return r->via != NULL ? "the upstream proxy on the way to " : "";
 }
 
 static void
@@ -334,8 +410,8 @@ on_connect(void *ctx, unsigned events)
 	if (getsockopt(r->fd, SOL_SOCKET, SO_ERROR, &e, &n) != 0)
 		e = errno;
 	if (e != 0) {
-		snprintf(r->detail, sizeof(r->detail), "%s: %s", r->host,
-		    strerror(e));
+		snprintf(r->detail, sizeof(r->detail), "%s%s: %s",
+		    via_word(r), r->host, strerror(e));
 		loop_fd_del(r->watch);
 		r->watch = NULL;
 		base_close(&r->fd);
@@ -343,10 +419,8 @@ on_connect(void *ctx, unsigned events)
 		try_next(r);
 		return;
 	}
-	r->s = r->tls == NULL ? stream_plain(r->fd, slice_make("", 0)) :
-	    stream_tls_client(r->tls, r->fd, r->host, slice_str(r->key));
-	loop_fd_rebind(r->watch, LOOP_READ, on_handshake, r);
-	on_handshake(r, 0);
+	loop_fd_rebind(r->watch, LOOP_READ, on_via, r);
+	on_via(r, 0);
 }
 
 static void
@@ -376,8 +450,8 @@ try_next(struct upstream_request *r)
 		    strerror(errno));
 		base_close(&r->fd);
 	}
-	fail(r, REASON_UPSTREAM, r->detail[0] != '\0' ? r->detail :
-	    "no address to connect to");
+	fail(r, r->via != NULL ? REASON_UPSTREAM_PROXY : REASON_UPSTREAM,
+	    r->detail[0] != '\0' ? r->detail : "no address to connect to");
 }
 
 static void
@@ -406,9 +480,10 @@ on_resolved(void *ctx, const struct dns_answer *answer)
 		return;
 	}
 	if (r->naddrs == 0) {
-		snprintf(r->detail, sizeof(r->detail), "%s: %s", r->host,
-		    dns_status_text(answer->status));
-		fail(r, REASON_UPSTREAM, r->detail);
+		snprintf(r->detail, sizeof(r->detail), "%s%s: %s",
+		    via_word(r), r->host, dns_status_text(answer->status));
+		fail(r, r->via != NULL ? REASON_UPSTREAM_PROXY :
+		    REASON_UPSTREAM, r->detail);
 		return;
 	}
 	try_next(r);
@@ -424,6 +499,36 @@ on_timeout(void *ctx)
 	fail(r, REASON_UPSTREAM, r->detail);
 }
 
+/* The operator names the proxy, so every address but none and many will do.
+ * What is asked for it resolves; only an IP literal can be guarded here. */
+static bool
+begin_via(struct upstream_request *r, const struct upstream_target *t)
+{
+	static const struct addr_cidr all[] = { { .net = { .family = 4 } },
+		{ .net = { .family = 6 } } };
+	struct addr a;
+
+	if (addr_parse_ip(slice_str(t->host), &a) &&
+	    !addr_guard_allowed(&a, t->pins, t->npins)) {
+		snprintf(r->detail, sizeof(r->detail), "%s is a %s address: "
+		    "the connector must pin it", t->host,
+		    addr_class_name(addr_classify(&a)));
+		fail(r, REASON_ADDRESS, r->detail);
+		return false;
+	}
+	r->via = via_new(t->via, t->host, t->port);
+	if (r->via == NULL) {
+		fail(r, REASON_UPSTREAM_PROXY, "the upstream proxy's "
+		    "credential cannot stand in a header");
+		return false;
+	}
+	r->pins = base_realloc(r->pins, sizeof(all));
+	memcpy(r->pins, all, sizeof(all));
+	r->npins = ARRAY_LEN(all);
+	r->port = t->via->port;
+	return true;
+}
+
 struct upstream_request *
 upstream_get(struct upstream_pool *p, const struct upstream_target *t,
     upstream_done_fn *fn, void *ctx)
@@ -431,6 +536,11 @@ upstream_get(struct upstream_pool *p, const struct upstream_target *t,
 	struct upstream *u = upstream_take(p, t->key);
 	struct upstream_request *r;
 
+	if (u != NULL) {
+		fn(ctx, u, REASON_NONE, "");
+		return NULL;
+	}
+	u = upmux_get(p->muxes, t->key);
 	if (u != NULL) {
 		fn(ctx, u, REASON_NONE, "");
 		return NULL;
@@ -450,7 +560,10 @@ upstream_get(struct upstream_pool *p, const struct upstream_target *t,
 	r->fd = -1;
 	r->timer = loop_timer_new(p->loop, on_timeout, r);
 	loop_timer_set(r->timer, p->connect_ms);
-	struct dns_query *q = dns_resolve(p->dns, t->host, on_resolved, r);
+	if (t->via != NULL && !begin_via(r, t))
+		return NULL;
+	struct dns_query *q = dns_resolve(p->dns, t->via != NULL ?
+	    t->via->host : t->host, on_resolved, r);
 
 	if (r->done)
 		return NULL;

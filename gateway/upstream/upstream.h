@@ -2,9 +2,10 @@
  * upstream - connections to what agents call: resolved, address-checked,
  * connected to the very address that was checked, verified, pooled.
  *
- * A connection carries one exchange at a time and is never shared between
- * principals: the pool's key holds them. An idle connection that shows any
- * byte or an end is thrown away.
+ * A connection is never shared between principals: the pool's key holds them.
+ * It carries one exchange at a time, or several where HTTP/2 was agreed on: then
+ * each has a struct upstream of its own that reads and writes HTTP/1.1 too. An
+ * idle connection that shows any byte or an end is thrown away.
  *
  * connect_ms is for name, connection and TLS handshake together.
  */
@@ -17,6 +18,7 @@
 #include "loop.h"
 #include "reason.h"
 #include "stream.h"
+#include "via.h"
 
 struct upstream_pool;
 struct upstream_request;
@@ -28,6 +30,7 @@ struct upstream_target {
 	const struct addr_cidr *pins;
 	size_t npins;
 	struct slice key;		/* connector, principal, policy */
+	const struct via_target *via;	/* NULL: straight */
 };
 
 struct upstream {
@@ -39,6 +42,7 @@ struct upstream {
 	char *key;
 	uint64_t idle_since_ms;
 	struct upstream *next;
+	struct upmux_stream *h2;	/* a stream of HTTP/2; no watch, no key */
 };
 
 /* u == NULL: reason and detail (a sentence, borrowed) say why. The watch

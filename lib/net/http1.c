@@ -19,8 +19,14 @@ void
 http1_head_init(struct http1_head *h)
 {
 	memset(h, 0, offsetof(struct http1_head, fields));
-	memset(&h->scanned, 0, sizeof(*h) -
-	    offsetof(struct http1_head, scanned));
+}
+
+struct http1_head *
+http1_head_trim(struct http1_head *h)
+{
+	h->trimmed = true;
+	return base_realloc(h, offsetof(struct http1_head, fields) +
+	    h->field_n * sizeof(h->fields[0]));
 }
 
 static int

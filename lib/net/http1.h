@@ -242,17 +242,22 @@ struct http1_head {
 	bool interim;			/* 1xx but 101: another head follows */
 	bool switching;			/* 101: what follows is not HTTP */
 
-	unsigned field_n;
-	struct http1_field fields[HTTP1_FIELDS_MAX];
-
 	/* the reader's own */
 	size_t scanned, line;	/* bytes seen; start of the current line */
 	unsigned lines, blanks;
 	bool start_seen;	/* the first line was looked at early */
+	bool trimmed;		/* no room for another message */
 	uint8_t first[HTTP1_F_COUNT]; /* 1 + index of the first such field */
+
+	unsigned field_n;
+	struct http1_field fields[HTTP1_FIELDS_MAX];	/* last: see trim */
 };
 
 void http1_head_init(struct http1_head *h);
+/* Gives back the room of fields that are not there, for a message that will
+ * live long. h comes from malloc, was read whole, and may move; it is good for
+ * no other message. */
+struct http1_head *http1_head_trim(struct http1_head *h) MUST_USE;
 
 /*
  * Reads one head from the beginning of `in`, which is all that was received

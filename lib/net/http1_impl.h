@@ -1,4 +1,4 @@
-/* http1_impl - what the files of http1 share; for nobody else. */
+/* http1_impl - what the files of http1 and http2 share; for nobody else. */
 #ifndef HTTP1_IMPL_H
 #define HTTP1_IMPL_H
 

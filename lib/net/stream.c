@@ -14,6 +14,8 @@ struct stream {
 	int error;		/* errno of a plain stream */
 	struct tls_conn *tls;
 	struct buf preface;	/* plain: read before it was a stream */
+	const struct stream_ops *ops;	/* virtual: then only these count */
+	void *ctx;
 };
 
 static struct stream *
@@ -59,11 +61,24 @@ stream_tls_client(struct tls_ctx *c, int fd, const char *host,
 	return s;
 }
 
+struct stream *
+stream_virtual(const struct stream_ops *ops, void *ctx)
+{
+	struct stream *s = base_calloc(1, sizeof(*s));
+
+	s->fd = -1;
+	s->ops = ops;
+	s->ctx = ctx;
+	return s;
+}
+
 void
 stream_free(struct stream *s)
 {
 	if (s == NULL)
 		return;
+	if (s->ops != NULL)
+		s->ops->end(s->ctx);
 	if (s->tls != NULL)
 		(void)tls_shutdown(s->tls);
 	tls_conn_free(s->tls);
@@ -79,6 +94,11 @@ stream_abort(struct stream *s)
 
 	if (s == NULL)
 		return;
+	if (s->ops != NULL) {
+		s->ops->abort(s->ctx);
+		free(s);
+		return;
+	}
 	setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 	tls_conn_free(s->tls);
 	s->tls = NULL;
@@ -90,7 +110,7 @@ stream_release(struct stream *s)
 {
 	int fd = s->fd;
 
-	ASSERT(s->tls == NULL);
+	ASSERT(s->tls == NULL && s->ops == NULL);
 	s->fd = -1;
 	stream_free(s);
 	return fd;
@@ -117,6 +137,8 @@ stream_read(struct stream *s, void *p, size_t n)
 {
 	ssize_t k;
 
+	if (s->ops != NULL)
+		return s->ops->read(s->ctx, p, n);
 	if (s->tls != NULL)
 		return tls_read(s->tls, p, n);
 	if (s->preface.len > 0) {
@@ -141,6 +163,8 @@ stream_write(struct stream *s, const void *p, size_t n)
 {
 	ssize_t k;
 
+	if (s->ops != NULL)
+		return s->ops->write(s->ctx, p, n);
 	if (s->tls != NULL)
 		return tls_write(s->tls, p, n);
 	do {
@@ -154,6 +178,10 @@ stream_shutdown(struct stream *s)
 {
 	int r = 1;
 
+	if (s->ops != NULL) {
+		s->ops->shutdown(s->ctx);
+		return 1;
+	}
 	if (s->tls != NULL)
 		r = tls_shutdown(s->tls);
 	if (r != TLS_WANT_READ && r != TLS_WANT_WRITE)
@@ -161,15 +189,34 @@ stream_shutdown(struct stream *s)
 	return r;
 }
 
+void
+stream_trim(struct stream *s)
+{
+	if (s->tls != NULL)
+		tls_trim(s->tls);
+}
+
+void
+stream_sever(struct stream *s)
+{
+	if (s->ops != NULL)
+		s->ops->sever(s->ctx);
+	else
+		shutdown(s->fd, SHUT_RDWR);
+}
+
 size_t
 stream_pending(const struct stream *s)
 {
+	if (s->ops != NULL)
+		return s->ops->pending(s->ctx);
 	return s->tls == NULL ? s->preface.len : tls_pending(s->tls);
 }
 
 int
 stream_fd(const struct stream *s)
 {
+	ASSERT(s->ops == NULL);
 	return s->fd;
 }
 

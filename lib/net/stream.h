@@ -12,6 +12,23 @@
 
 struct stream;
 
+/* A stream that is no descriptor of its own, as one of an HTTP/2 connection
+ * is. What each does and answers is what the function of that name does; end
+ * is stream_free()'s way of closing, abort that of stream_abort(): both give
+ * ctx up. */
+struct stream_ops {
+	ssize_t (*read)(void *ctx, void *p, size_t n);
+	ssize_t (*write)(void *ctx, const void *p, size_t n);
+	void (*shutdown)(void *ctx);
+	void (*sever)(void *ctx);
+	size_t (*pending)(const void *ctx);
+	void (*end)(void *ctx);
+	void (*abort)(void *ctx);
+};
+
+struct stream *stream_virtual(const struct stream_ops *ops, void *ctx)
+    MUST_USE;
+
 /* *take* fd, which is made non-blocking; preface as in tls.h. */
 struct stream *stream_plain(int fd, struct slice preface) MUST_USE;
 struct stream *stream_tls_server(struct tls_ctx *c, int fd,
@@ -34,7 +51,13 @@ ssize_t stream_read(struct stream *s, void *p, size_t n);
 ssize_t stream_write(struct stream *s, const void *p, size_t n);
 /* Ends our direction: close_notify, then FIN. 1 when done. */
 int stream_shutdown(struct stream *s);
+/* Both directions end at once; the peer sees a cut, not an end. The stream is
+ * still to be freed. */
+void stream_sever(struct stream *s);
 size_t stream_pending(const struct stream *s);
+/* Gives back memory that a quiet connection does not need. */
+void stream_trim(struct stream *s);
+/* Not of a virtual stream. */
 int stream_fd(const struct stream *s);
 struct tls_conn *stream_tls(const struct stream *s);	/* NULL when plain */
 const char *stream_error(const struct stream *s);

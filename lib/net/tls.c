@@ -375,15 +375,18 @@ static int
 select_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen,
     const unsigned char *in, unsigned int inlen, void *arg)
 {
-	static const unsigned char h1[] = "\x08http/1.1";
+	static const char *const ours[] = { "\x02h2", "\x08http/1.1" };
 
 	(void)ssl;
 	(void)arg;
-	for (unsigned i = 0; i < inlen; i += 1u + in[i]) {
-		if (in[i] == 8 && inlen - i >= 9 &&
-		    memcmp(in + i, h1, 9) == 0) {
+	for (size_t k = 0; k < ARRAY_LEN(ours); k++) {
+		size_t n = strlen(ours[k]);
+
+		for (unsigned i = 0; i < inlen; i += 1u + in[i]) {
+			if (inlen - i < n || memcmp(in + i, ours[k], n) != 0)
+				continue;
 			*out = in + i + 1;
-			*outlen = 8;
+			*outlen = in[i];
 			return SSL_TLSEXT_ERR_OK;
 		}
 	}
@@ -544,6 +547,14 @@ tls_client_new(struct tls_store *store)
 	SSL_CTX_sess_set_new_cb(c->ssl, on_new_session);
 	ASSERT(SSL_CTX_set_alpn_protos(c->ssl, h1, sizeof(h1) - 1) == 0);
 	return c;
+}
+
+void
+tls_client_offer_h2(struct tls_ctx *c)
+{
+	static const unsigned char both[] = "\x02h2\x08http/1.1";
+
+	ASSERT(SSL_CTX_set_alpn_protos(c->ssl, both, sizeof(both) - 1) == 0);
 }
 
 void
@@ -785,8 +796,10 @@ tls_handshake(struct tls_conn *t)
 	ERR_clear_error();
 	errno = 0;
 	r = SSL_do_handshake(t->ssl);
-	if (r == 1)
+	if (r == 1) {
+		tls_trim(t);
 		return 1;
+	}
 	r = result(t, r);
 	if (r == TLS_EOF)
 		return die(t, TLS_TRUNCATED, "closed during the handshake",
@@ -839,10 +852,26 @@ tls_shutdown(struct tls_conn *t)
 	return r >= 0 ? 1 : result(t, r);
 }
 
+void
+tls_trim(struct tls_conn *t)
+{
+	(void)SSL_free_buffers(t->ssl);
+}
+
 size_t
 tls_pending(const struct tls_conn *t)
 {
 	return (size_t)SSL_pending(t->ssl) + t->in.len;
+}
+
+bool
+tls_conn_h2(const struct tls_conn *t)
+{
+	const unsigned char *p;
+	unsigned n;
+
+	SSL_get0_alpn_selected(t->ssl, &p, &n);
+	return n == 2 && memcmp(p, "h2", 2) == 0;
 }
 
 bool

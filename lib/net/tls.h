@@ -5,8 +5,9 @@
  * One tls_ctx serves many connections (never one a connection). A server
  * connection gets its certificate with tls_conn_set_leaf() before the
  * handshake. A client connection always verifies its peer: chain, name
- * (subjectAltName only, no partial wildcards), time. ALPN is http/1.1 alone
- * on both sides. No renegotiation, no compression, no early data.
+ * (subjectAltName only, no partial wildcards), time. ALPN: a server takes h2
+ * when the client offers it, else http/1.1; a client offers http/1.1, and h2
+ * before it where tls_client_offer_h2() said so. No renegotiation, no compression, no early data.
  *
  * All results below zero are enum tls_result; nothing here blocks or writes
  * to a closed socket with a signal.
@@ -53,6 +54,8 @@ struct tls_ctx *tls_server_new(const uint8_t ticket_key[32]) MUST_USE;
 void tls_server_set_ticket_key(struct tls_ctx *c, const uint8_t key[32]);
 /* The store is shared, not taken; it may be freed afterwards. */
 struct tls_ctx *tls_client_new(struct tls_store *store) MUST_USE;
+/* For connections made from now on. */
+void tls_client_offer_h2(struct tls_ctx *c);
 /* After all its connections. NULL-safe. */
 void tls_ctx_free(struct tls_ctx *c);
 /* Sessions a client keeps for resumption. */
@@ -92,9 +95,14 @@ ssize_t tls_write(struct tls_conn *t, const void *p, size_t n);
 int tls_shutdown(struct tls_conn *t);
 /* Decrypted bytes that epoll cannot see. */
 size_t tls_pending(const struct tls_conn *t);
+/* Gives back the buffers (16 KiB each) of a connection that is quiet; they
+ * come back when it is not. Those that hold bytes stay. */
+void tls_trim(struct tls_conn *t);
 
 /* For operators: one sentence of what went wrong last. */
 const char *tls_conn_error(const struct tls_conn *t);
+/* ALPN chose h2; after the handshake. */
+bool tls_conn_h2(const struct tls_conn *t);
 bool tls_conn_resumed(const struct tls_conn *t);
 const char *tls_conn_version(const struct tls_conn *t);	/* "TLSv1.3" */
 

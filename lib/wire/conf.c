@@ -3,7 +3,7 @@
  * reading from YAML is conf_load.c). Must never believe a section: a number that
  * becomes an enum or an index is checked.
  */
-#include "conf.h"
+#include "conf_int.h"
 
 #include <stdlib.h>
 
@@ -38,7 +38,7 @@ conf_free(struct conf *c)
 	if (c == NULL)
 		return;
 	for (size_t i = 0; i < c->nlisteners; i++)
-		free(c->listeners[i].address);
+		conf_listener_clear(&c->listeners[i]);
 	for (size_t i = 0; i < c->ntrust_files; i++)
 		free(c->trust_files[i]);
 	for (size_t i = 0; i < c->nsinks; i++)
@@ -54,6 +54,8 @@ conf_free(struct conf *c)
 	free(c->user);
 	free(c->connectors_dir);
 	free(c->rules_dir);
+	free(c->upstream_proxy);
+	free(c->upstream_proxy_credential);
 	free(c);
 }
 
@@ -115,6 +117,8 @@ conf_pack(struct buf *b, const struct conf *c)
 	pack_str(b, c->user);
 	pack_str(b, c->connectors_dir);
 	pack_str(b, c->rules_dir);
+	pack_str(b, c->upstream_proxy);
+	pack_str(b, c->upstream_proxy_credential);
 	pack_u8(b, c->sandbox_best_effort);
 	pack_u8(b, c->splice_uncatalogued);
 	pack_u8(b, c->trust_system);
@@ -126,6 +130,9 @@ conf_pack(struct buf *b, const struct conf *c)
 	for (size_t i = 0; i < c->nlisteners; i++) {
 		pack_u8(b, (uint8_t)c->listeners[i].kind);
 		pack_str(b, c->listeners[i].address);
+		pack_u32(b, (uint32_t)c->listeners[i].nfrom);
+		for (size_t k = 0; k < c->listeners[i].nfrom; k++)
+			pack_str(b, c->listeners[i].from[k]);
 	}
 	pack_u32(b, (uint32_t)c->ntrust_files);
 	for (size_t i = 0; i < c->ntrust_files; i++)
@@ -216,12 +223,18 @@ unpack_sink(struct unpack *u, struct conf_sink *s)
 static void
 unpack_lists(struct unpack *u, struct conf *c)
 {
-	c->nlisteners = unpack_count(u, 5);
+	c->nlisteners = unpack_count(u, 9);
 	c->listeners = base_calloc(c->nlisteners + 1, sizeof(*c->listeners));
 	for (size_t i = 0; i < c->nlisteners; i++) {
-		c->listeners[i].kind = (enum conf_listener_kind)
+		struct conf_listener *l = &c->listeners[i];
+
+		l->kind = (enum conf_listener_kind)
 		    unpack_below(u, CONF_LISTENER_KINDS);
-		c->listeners[i].address = unpack_strdup(u);
+		l->address = unpack_strdup(u);
+		l->nfrom = unpack_count(u, 4);
+		l->from = base_calloc(l->nfrom + 1, sizeof(*l->from));
+		for (size_t k = 0; k < l->nfrom; k++)
+			l->from[k] = unpack_strdup(u);
 	}
 	c->ntrust_files = unpack_count(u, 4);
 	c->trust_files = base_calloc(c->ntrust_files + 1, sizeof(char *));
@@ -249,6 +262,8 @@ conf_unpack(struct slice section)
 	c->user = unpack_strdup(&u);
 	c->connectors_dir = unpack_strdup(&u);
 	c->rules_dir = unpack_strdup(&u);
+	c->upstream_proxy = unpack_optional(&u);
+	c->upstream_proxy_credential = unpack_optional(&u);
 	c->sandbox_best_effort = unpack_below(&u, 2);
 	c->splice_uncatalogued = unpack_below(&u, 2);
 	c->trust_system = unpack_below(&u, 2);

@@ -14,10 +14,12 @@
  *   listen:
  *     - explicit: 127.0.0.1:3128
  *     - mount: 127.0.0.1:8080
+ *       proxy_protocol: { from: [10.0.0.0/8] }   # balancers in front
  *     - stdio: /run/portreeve/stdio  # a folder: where `portreeve stdio` asks
  *   connectors: connectors.d       # relative to this file
  *   rules: /usr/share/portreeve/rules   # detection/, redaction/, injection/
  *   uncatalogued: refuse           # or splice
+ *   upstream_proxy: { url: http://proxy:3128, credential: px }
  *   trust: { system: true, files: [ca.pem] }
  *   business_hours: { zone: Europe/Berlin, days: mon-fri,
  *     from: "08:00", to: "18:00" }
@@ -63,6 +65,9 @@ struct conf_listener {
 	enum conf_listener_kind kind;
 	char *address;			/* "127.0.0.1:3128", "[::1]:8080"; stdio: the
 					 * folder of the proxies' sockets */
+	char **from;			/* "ip" or "ip/bits": who sends a
+					 * PROXY protocol header, and must */
+	size_t nfrom;
 };
 
 struct conf_sink {
@@ -104,6 +109,9 @@ struct conf {
 	struct conf_listener *listeners;
 	size_t nlisteners;
 	bool splice_uncatalogued;
+	char *upstream_proxy;		/* URL, NULL: none; checked where the
+					 * catalogue is compiled */
+	char *upstream_proxy_credential;	/* name, or NULL */
 	bool trust_system;
 	char **trust_files;
 	size_t ntrust_files;

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <sys/stat.h>
 
-#include "conf.h"
+#include "conf_int.h"
 #include "conf_rules.h"
 #include "file.h"
 #include "tz.h"
@@ -99,8 +99,8 @@ listener_add(struct conf *c, enum conf_listener_kind kind, char *address)
 {
 	c->listeners = base_realloc(c->listeners,
 	    (c->nlisteners + 1) * sizeof(*c->listeners));
-	c->listeners[c->nlisteners++] = (struct conf_listener){ kind,
-		address };
+	c->listeners[c->nlisteners++] = (struct conf_listener){
+		.kind = kind, .address = address };
 }
 
 static void
@@ -321,7 +321,10 @@ read_stdio_listener(struct reader *r, const struct yaml_node *v)
 static int
 read_listener(struct reader *r, const struct yaml_node *v)
 {
-	static const char *const kinds[] = { "explicit", "mount", "stdio" };
+	static const char *const kinds[] = { "explicit", "mount",
+		"proxy_protocol", "stdio" };
+	bool balanced = yaml_get(v, "proxy_protocol") != NULL;
+	const struct yaml_node *at;
 	struct slice host;
 	char *text = NULL;
 	uint64_t port;
@@ -330,19 +333,22 @@ read_listener(struct reader *r, const struct yaml_node *v)
 
 	if (yaml_check_keys(r->d, v, kinds, ARRAY_LEN(kinds), r->err) != 0)
 		return -1;
-	if (v->n != 1) {
+	if (v->n != (balanced ? 2 : 1) || (balanced &&
+	    yaml_get(v, "stdio") != NULL)) {
 		yaml_err(r->d, v, r->err, "a listener is one of `explicit` or "
-		    "`mount` with its address, or `stdio` with a folder");
+		    "`mount` with its address, and may have `proxy_protocol`;"
+		    " or `stdio` with a folder");
 		return -1;
 	}
-	if (strcmp(v->keys[0]->text, "stdio") == 0)
+	if (yaml_get(v, "stdio") != NULL)
 		return read_stdio_listener(r, v);
-	kind = strcmp(v->keys[0]->text, "mount") == 0;
+	kind = yaml_get(v, "mount") != NULL;
+	at = yaml_get(v, kinds[kind]);
 	if (yaml_get_str(r->d, v, kinds[kind], &text, r->err) != 0)
 		return -1;
 	if (!split_address(slice_str(text), &host, &port) ||
 	    ip_family(host, &loopback) == 0) {
-		yaml_err(r->d, v->items[0], r->err, "`%s` must be an address "
+		yaml_err(r->d, at, r->err, "`%s` must be an address "
 		    "and port like 127.0.0.1:3128 or [::1]:3128, not `%s`",
 		    kinds[kind], text);
 		free(text);
@@ -350,16 +356,17 @@ read_listener(struct reader *r, const struct yaml_node *v)
 	}
 	for (size_t i = 0; i < r->c->nlisteners && port != 0; i++)
 		if (strcmp(r->c->listeners[i].address, text) == 0) {
-			yaml_err(r->d, v->items[0], r->err,
+			yaml_err(r->d, at, r->err,
 			    "`%s` is listened on twice", text);
 			free(text);
 			return -1;
 		}
 	if (!loopback)
-		warnf(r, v->items[0], "%s is reachable from other hosts, and "
+		warnf(r, at, "%s is reachable from other hosts, and "
 		    "task tokens cross that network in the clear", text);
 	listener_add(r->c, (enum conf_listener_kind)kind, text);
-	return 0;
+	return conf_read_proxy_protocol(r->d, v,
+	    &r->c->listeners[r->c->nlisteners - 1], r->err);
 }
 
 static int
@@ -404,6 +411,21 @@ read_uncatalogued(struct reader *r, const struct yaml_node *v)
 		return -1;
 	r->c->splice_uncatalogued = i == 1;
 	return 0;
+}
+
+static int
+read_upstream_proxy(struct reader *r, const struct yaml_node *v)
+{
+	static const char *const keys[] = { "url", "credential" };
+	struct conf *c = r->c;
+
+	if (yaml_check_keys(r->d, v, keys, ARRAY_LEN(keys), r->err) != 0 ||
+	    yaml_get_str(r->d, v, "url", &c->upstream_proxy, r->err) != 0 ||
+	    yaml_get_str(r->d, v, "credential", &c->upstream_proxy_credential,
+	    r->err) != 0)
+		return -1;
+	return c->upstream_proxy != NULL ? 0 :
+	    missing(r, v, "`upstream_proxy`", "url");
 }
 
 static int
@@ -862,6 +884,7 @@ static const struct {
 	{ "connectors", read_connectors },
 	{ "rules", read_rules },
 	{ "uncatalogued", read_uncatalogued },
+	{ "upstream_proxy", read_upstream_proxy },
 	{ "trust", read_trust },
 	{ "business_hours", read_hours },
 	{ "matrix", read_matrix },

@@ -392,6 +392,13 @@ class Gateway:
     def proxy_url(self, token, agent="coder"):
         return f"http://{agent}:{token}@127.0.0.1:{self.proxy_port}"
 
+    def env_of(self, runtime, token):
+        """What `portreeve proxy env` prints for it, with the token."""
+        out = self.cli("proxy", "env", "--for", runtime, "--json", "--dir",
+                       self.dir / "onramp").stdout
+        return {k: v.replace("${PORTREEVE_TOKEN}", token)
+                for k, v in json.loads(out)["variables"].items()}
+
     def ca(self):
         return self.state / "keeper/ca.pem"
 

@@ -239,12 +239,12 @@ with suite.case("HEAD is a GET without its body; the connection stays"):
          "--suppress-connect-headers", "-w", "%{num_connects}\n",
          f"{base}/files/small", f"{base}/files/small"],
         capture_output=True, text=True, timeout=30 * SLOW)
-    equal(p.stdout.count("HTTP/1.1 200"), 2, p.stdout + p.stderr)
+    equal(p.stdout.count("HTTP/2 200"), 2, p.stdout + p.stderr)
     equal([n for n in p.stdout.splitlines() if n in "01" and n], ["1", "0"],
           "connections")
     lengths = [l for l in p.stdout.splitlines()
                if l.lower().startswith("content-length:")]
-    equal(lengths, ["Content-Length: 1024"] * 2, "lengths")
+    equal(lengths, ["content-length: 1024"] * 2, "lengths")
     equal(gw.event(type="call.decision", method="HEAD")["tool"], "get",
           "operation")
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The official Python SDK client through the explicit proxy (CONNECT, the
-gateway's CA in SSL_CERT_FILE) and through the mount."""
+"""The official Python SDK client through the explicit proxy (with what
+`proxy env --for python` prints) and through the mount."""
 import sys
 
 import sdkcases
@@ -19,5 +19,4 @@ sdkcases.installed(VENV, [PINS], install)
 sdkcases.main(
     "sdk_py", lambda: [str(VENV / "bin/python"),
                        str(sdkcases.HERE / "sdk/client.py")],
-    lambda gw, token: {"HTTPS_PROXY": gw.proxy_url(token),
-                       "SSL_CERT_FILE": str(gw.ca())})
+    lambda gw, token: gw.env_of("python", token))

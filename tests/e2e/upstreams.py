@@ -277,9 +277,10 @@ class Upstream:
 
 class Nginx:
     """nginx with TLS: /files/ (GET, PUT); and one port for each certificate
-    given as bad: name -> pair."""
+    given as bad: name -> pair. http2: it speaks that too, and notes in
+    protocols.log what each request came by."""
 
-    def __init__(self, folder, pair, bad=None, front=None):
+    def __init__(self, folder, pair, bad=None, front=None, http2=False):
         self.dir = pathlib.Path(folder)
         for d in ("files", "tmp"):
             (self.dir / d).mkdir(parents=True)
@@ -313,7 +314,9 @@ http {{
   fastcgi_temp_path {tmp}/f; uwsgi_temp_path {tmp}/u; scgi_temp_path {tmp}/s;
   default_type application/octet-stream; sendfile on;
   ssl_protocols TLSv1.2 TLSv1.3;
-  server {{ listen 0.0.0.0:{self.port} ssl; server_name localhost;
+  log_format protocols '$server_protocol';
+  server {{ listen 0.0.0.0:{self.port} ssl{" http2" if http2 else ""};
+    server_name localhost; access_log {self.dir}/protocols.log protocols;
     ssl_certificate {pair[0]}; ssl_certificate_key {pair[1]};
     location /files/ {{ alias {self.dir}/files/; dav_methods PUT DELETE; }}
     location = /hello {{ default_type text/plain; return 200

@@ -298,6 +298,8 @@ test_errors(void **st)
 		    "did you mean `explicit`?" },
 		{ "listen: [{}]", "1:10", "one of" },
 		{ "listen: [{stdio: a}, {stdio: b}]", "1:30", "twice" },
+		{ "listen: [{stdio: a, proxy_protocol: { from: [10.0.0.1] }}]",
+		    "1:10", "one of" },
 		{ "listen: [{stdio: ''}]", "1:18", "must be a path" },
 		{ "listen: [{stdio: [a]}]", "1:18", "" },
 		{ "listen: [{mount: '127.0.0.1:1'}, {explicit: "

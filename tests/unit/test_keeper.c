@@ -269,6 +269,8 @@ test_leaf(void **st)
 	priv = unpack_slice(&u);
 	unpack_slice(&u);
 	unpack_bytes(&u, secrets, 64);
+	/* What agents are to trust is a certificate. */
+	assert_int_equal(unpack_slice(&u).p[0], 0x30);
 	assert_true(unpack_done(&u));
 	assert_memory_not_equal(secrets, zero, 32);
 	assert_memory_not_equal(secrets + 32, zero, 32);

@@ -418,19 +418,26 @@ raw_client(int max, const char *alpn, size_t alpn_n, char *got, size_t size)
 static void
 test_versions_alpn(void **st)
 {
-	static const char both[] = "\x02h2\x08http/1.1", h2[] = "\x02h2";
+	static const char both[] = "\x08http/1.1\x02h2", h2[] = "\x02h2",
+	    h1[] = "\x08http/1.1", h3[] = "\x02h3";
 	char got[64];
 
 	(void)st;
 	assert_int_equal(raw_client(TLS1_2_VERSION, both, sizeof(both) - 1,
 	    got, sizeof(got)), 1);
-	assert_string_equal(got, "TLSv1.2 http/1.1");
+	assert_string_equal(got, "TLSv1.2 h2");
 	assert_int_equal(raw_client(TLS1_3_VERSION, both, sizeof(both) - 1,
 	    got, sizeof(got)), 1);
-	assert_string_equal(got, "TLSv1.3 http/1.1");
+	assert_string_equal(got, "TLSv1.3 h2");
 	assert_int_equal(raw_client(TLS1_3_VERSION, NULL, 0, got,
 	    sizeof(got)), 1);
-	assert_int_equal(raw_client(TLS1_3_VERSION, h2, sizeof(h2) - 1, NULL,
+	assert_int_equal(raw_client(TLS1_3_VERSION, h2, sizeof(h2) - 1, got,
+	    sizeof(got)), 1);
+	assert_string_equal(got, "TLSv1.3 h2");
+	assert_int_equal(raw_client(TLS1_3_VERSION, h1, sizeof(h1) - 1, got,
+	    sizeof(got)), 1);
+	assert_string_equal(got, "TLSv1.3 http/1.1");
+	assert_int_equal(raw_client(TLS1_3_VERSION, h3, sizeof(h3) - 1, NULL,
 	    0), TLS_ERROR);
 	assert_int_equal(raw_client(TLS1_1_VERSION, NULL, 0, NULL, 0),
 	    TLS_ERROR);

@@ -2,17 +2,22 @@
  * cmd_tool - portreeve tool ls|classify: tools seen and their risk class;
  * portreeve connector ls|enable|...: an operator's override of its state.
  */
+#include "console/cmd_import.h"
 #include "console/commands.h"
 #include "console/op.h"
 
 #include <stdlib.h>
 
-enum { OPT_REASON = CLI_OPT_OWN, OPT_UNCLASSIFIED };
+enum { OPT_REASON = CLI_OPT_OWN, OPT_UNCLASSIFIED, OPT_NAME, OPT_HOST,
+	OPT_WRITE };
 
 static const struct option longs[] = {
 	CLI_LONG,
 	{ "reason", required_argument, NULL, OPT_REASON },
 	{ "unclassified", no_argument, NULL, OPT_UNCLASSIFIED },
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "host", required_argument, NULL, OPT_HOST },
+	{ "write", no_argument, NULL, OPT_WRITE },
 	{ 0 }
 };
 
@@ -24,12 +29,15 @@ static const char connector_usage[] =
     "ls\n"
     "       portreeve connector enable|observe|disable|ask-all|reset NAME"
     " --reason R\n"
+    "       portreeve connector import openapi FILE [--name N] [--host H]"
+    " [--write]\n"
     "       reset: as the catalogue says";
 
 struct options {
 	struct cli cli;
 	const char *reason;
 	bool unclassified;
+	struct import_options import;
 	const char *args[4];
 	int nargs;
 };
@@ -50,6 +58,12 @@ parse(struct options *o, const char *name, const char *usage, int argc,
 			o->reason = optarg;
 		else if (opt == OPT_UNCLASSIFIED)
 			o->unclassified = true;
+		else if (opt == OPT_NAME)
+			o->import.name = optarg;
+		else if (opt == OPT_HOST)
+			o->import.host = optarg;
+		else if (opt == OPT_WRITE)
+			o->import.write = true;
 		else
 			return cli_usage(&o->cli, usage) + 1;
 	}
@@ -165,11 +179,30 @@ cmd_tool(int argc, char **argv)
 	}
 }
 
+/* "away since ... (host: why)" of the first proxy that says so, or NULL. */
+static char *
+away_text(struct op *op, uint32_t connector)
+{
+	uint32_t a = json_first(&op->doc, json_member(&op->doc, connector,
+	    "away"));
+	struct buf b;
+	char *text;
+
+	if (a == JSON_NONE)
+		return NULL;
+	buf_init(&b, 1024);
+	buf_addf(&b, "away since %s (%s)", cli_when(op_str(op, a, "since")),
+	    op_str(op, a, "detail"));
+	text = slice_dup(buf_slice(&b));
+	buf_free(&b);
+	return text;
+}
+
 static int
 connector_ls(struct options *o)
 {
 	static const char *const heads[] = { "CONNECTOR", "OVERRIDE", "SINCE",
-		"BY", "REASON", NULL };
+		"BY", "REASON", "UPSTREAM", NULL };
 	struct op op;
 	uint32_t array, n;
 	int rc;
@@ -186,12 +219,14 @@ connector_ls(struct options *o)
 	for (n = op_first(&op, "connectors", &array); n != JSON_NONE;
 	    n = json_next(&op.doc, array, n)) {
 		const char *state = op_str(&op, n, "override");
+		char *away = away_text(&op, n);
 
 		cli_table_row(t, (const char *[]){
 		    op_str(&op, n, "connector"), state == NULL ?
 		    "(not classified)" : state,
 		    cli_when(op_str(&op, n, "since")),
-		    op_str(&op, n, "by"), op_str(&op, n, "reason") });
+		    op_str(&op, n, "by"), op_str(&op, n, "reason"), away });
+		free(away);
 	}
 	cli_table_end(t, "no connectors");
 out:
@@ -243,7 +278,7 @@ int
 cmd_connector(int argc, char **argv)
 {
 	static const char *const verbs[] = { "ls", "enable", "observe",
-		"disable", "ask-all", "reset" };
+		"disable", "ask-all", "reset", "import" };
 	static const char *const states[] = { NULL, "enabled", "observe",
 		"disabled", "ask-all", "catalogue" };
 	struct options o;
@@ -254,5 +289,8 @@ cmd_connector(int argc, char **argv)
 	verb = cli_verb("connector", o.args[0], verbs, ARRAY_LEN(verbs));
 	if (verb < 0)
 		return CLI_USAGE;
+	if (verb == 6)
+		return cmd_import_run(&o.cli, o.args + 1, o.nargs - 1,
+		    &o.import);
 	return verb == 0 ? connector_ls(&o) : connector_set(&o, states[verb]);
 }

@@ -49,10 +49,8 @@ shim_add_line(struct buf *b, struct slice json)
 }
 
 static void
-agent_flush(void *ctx)
+write_agent(struct shim *s)
 {
-	struct shim *s = ctx;
-
 	while (s->out.len > 0) {
 		ssize_t k = write(1, buf_data(&s->out), s->out.len);
 
@@ -61,7 +59,6 @@ agent_flush(void *ctx)
 		if (k < 0 && errno != EAGAIN) {
 			buf_reset(&s->out);	/* nobody listens */
 			s->in_end = true;
-			shim_maybe_end(s);
 		}
 		if (k < 0)
 			break;
@@ -69,6 +66,14 @@ agent_flush(void *ctx)
 	}
 	if (s->out_watch != NULL)
 		loop_fd_set(s->out_watch, s->out.len > 0 ? LOOP_WRITE : 0);
+}
+
+static void
+agent_flush(void *ctx)
+{
+	struct shim *s = ctx;
+
+	write_agent(s);
 	if (s->out.len == 0)
 		shim_maybe_end(s);
 }
@@ -101,6 +106,9 @@ shim_to_agent(struct shim *s, struct slice json)
 		server_stop(s);
 		return;
 	}
+	/* Each message as soon as it is there: clients of the SDKs lose the
+	 * last progress when it comes in one piece with the result. */
+	write_agent(s);
 	loop_at_end(s->loop, agent_flush, s);
 }
 

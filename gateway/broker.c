@@ -173,6 +173,7 @@ broker_proxy_drop(struct broker_proxy *p)
 	chan_free(c);
 	held_proxy_gone(p->b, p->index);
 	kill_proxy_gone(p->b, p->index);
+	upstream_proxy_gone(p);
 }
 
 void
@@ -221,6 +222,8 @@ on_proxy_msg(void *ctx, struct chan *c, enum msg_type type,
 	switch (type) {
 	case MSG_TOOL_SEEN:
 		return registry_tool_seen(p->b, body);
+	case MSG_UPSTREAM_STATE:
+		return upstream_on_state(p, body);
 	case MSG_HOLD:
 		return held_on_hold(p, body);
 	case MSG_HOLD_CANCEL:
@@ -311,6 +314,7 @@ setup(struct role_env *env, struct err *err)
 	for (unsigned i = 0; i < BROKER_PROXIES; i++) {
 		b->proxies[i].b = b;
 		b->proxies[i].index = i;
+		upstream_proxy_init(&b->proxies[i]);
 	}
 	b->own_name = own_name();
 	if (dir < 0 || env->killpage_fd < 0) {
@@ -382,6 +386,7 @@ stop(struct role_env *env)
 	for (unsigned i = 0; i < BROKER_PROXIES; i++) {
 		chan_free(b->proxies[i].chan);
 		b->proxies[i].chan = NULL;
+		upstream_proxy_gone(&b->proxies[i]);
 	}
 	loop_at_end_cancel(b->loop, b);
 	if (state_commit(b->st) != 0)

@@ -6,6 +6,7 @@
  *   broker_session.c   sessions and their tokens
  *   broker_registry.c  tools, connectors, status
  *   broker_floor.c     floors of classes
+ *   broker_upstream.c  which upstreams are away
  *   broker_hold.c      held calls, on the side of the proxies
  *   broker_approval.c  and on the side of the people
  *   broker_kill.c      the kill switch
@@ -55,6 +56,8 @@ struct broker_proxy {
 	bool synced;
 	bool stuck;			/* it did not read: about to be dropped */
 	uint64_t acked;			/* epoch of the kill page */
+	struct list away;		/* struct broker_away, see broker_upstream.c */
+	size_t naway;
 };
 
 /* A held call that is not over, as in state.db, plus who waits for it. */
@@ -201,6 +204,14 @@ op_fn op_tool_ls, op_tool_classify, op_connector_ls, op_connector_state,
 int session_sync(struct broker_proxy *p) MUST_USE;
 void session_tick(struct broker *b, int64_t now);
 op_fn op_session_open, op_session_ls, op_session_close;
+
+/* -- broker_upstream.c: what proxies cannot reach -- */
+void upstream_proxy_init(struct broker_proxy *p);
+int upstream_on_state(struct broker_proxy *p, struct slice body);
+void upstream_proxy_gone(struct broker_proxy *p);
+/* Member "away", an array, of an object of `connector ls`. */
+void upstream_write(const struct broker *b, const char *connector,
+    struct jsonw *w);
 
 /* -- broker_floor.c -- */
 struct connector_set;

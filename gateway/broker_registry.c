@@ -557,6 +557,7 @@ ls_connector(void *ctx, const struct state_connector *c)
 	jsonw_str(w, "by", c->by);
 	jsonw_str(w, "reason", c->reason);
 	op_time(w, "since", c->at);
+	upstream_write(l->op->b, c->name, w);
 	jsonw_object_end(w);
 	return 0;
 }
@@ -581,6 +582,7 @@ op_connector_ls(struct broker_op *op)
 		jsonw_str(&op->w, "connector", names.v[i]);
 		jsonw_bool(&op->w, "catalogued", names.catalogue);
 		jsonw_str(&op->w, "override", NULL);
+		upstream_write(op->b, names.v[i], &op->w);
 		jsonw_object_end(&op->w);
 	}
 	(void)state_connector_each(op->b->st, ls_connector, &l);

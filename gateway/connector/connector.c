@@ -111,7 +111,7 @@ unpack_connector(struct unpack *u, struct connector *c)
 		&c->vendor, &c->source, &c->reviewer, &c->review_by,
 		&c->data_class, &c->risk, &c->environment, &c->ca_pem,
 		&c->credential, &c->cred_type, &c->cred_header,
-		&c->cred_template };
+		&c->cred_template, &c->graphql };
 	unsigned kind, state;
 	uint32_t n;
 
@@ -201,7 +201,7 @@ connector_clear(struct connector *c)
 	char *texts[] = { c->name, c->path, c->owner, c->purpose, c->vendor,
 		c->source, c->reviewer, c->review_by, c->data_class, c->risk,
 		c->environment, c->ca_pem, c->credential, c->cred_type,
-		c->cred_header, c->cred_template, c->via.host,
+		c->cred_header, c->cred_template, c->graphql, c->via.host,
 		c->via.credential };
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)

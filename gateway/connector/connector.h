@@ -23,6 +23,7 @@
  *     results: { off: [personal] }     # all of this kind
  *   matrix: { supervised: { moderate: allow } }
  *   tools: { echo: { class: read-only, approval: auto, enabled: true } }
+ *   graphql: /v1/graphql          # rest: operations there are named by document
  *   operations:                   # rest
  *     - { name: get_item, method: GET, path: "/v1/items/{id}", class: read-only }
  *
@@ -38,7 +39,8 @@
  *   env: [NOTES_LANG]             # more of the environment that it gets
  *   network: host                 # or off, the default
  *
- * Floors: a mutating method is at least moderate; DELETE is dangerous.
+ * Floors: a mutating method is at least moderate, a GraphQL mutation (tool
+ * "mutation.FIELD") too; DELETE is dangerous.
  */
 #ifndef CONNECTOR_H
 #define CONNECTOR_H
@@ -56,6 +58,10 @@
 #define CONNECTOR_SELF_HOST "trust.portreeve.internal"
 
 enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
+
+/* What an importer leaves to a person: owner, purpose and agents that begin
+ * with it are refused. */
+#define CONNECTOR_PLACEHOLDER "FILL-IN"
 
 struct connector_tool {
 	char *name;
@@ -99,7 +105,7 @@ struct connector_via {
 
 struct connector {
 	char *name, *path, *owner, *purpose, *vendor, *source, *reviewer,
-	    *review_by, *data_class, *risk, *environment, *ca_pem;
+	    *review_by, *data_class, *risk, *environment, *ca_pem, *graphql;
 	enum connector_kind kind;
 	bool tls, approved, media_stream;
 	enum policy_state state;
@@ -158,6 +164,8 @@ const struct connector_tool *connector_tool(const struct connector *c,
 /* The REST operation of a request, or NULL: unknown. */
 const struct connector_operation *connector_operation(
     const struct connector *c, struct slice method, struct slice path);
+/* The class that an operation of this method cannot go below. */
+enum conf_class connector_floor(const char *method);
 /* Does a path match a template? {name} stands for one non-empty segment. */
 bool connector_path_match(const char *template, struct slice path);
 

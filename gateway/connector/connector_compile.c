@@ -26,8 +26,8 @@ static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
 	"credential", "upstream_proxy", "media", "log_result", "redaction",
-	"matrix", "tools", "operations", "command", "digest", "directory",
-	"read", "allow", "env", "network" };
+	"matrix", "tools", "operations", "graphql", "command", "digest",
+	"directory", "read", "allow", "env", "network" };
 
 static bool
 name_ok(const char *s)
@@ -134,6 +134,18 @@ each_scalar(const struct yaml_doc *d, const struct yaml_node *root,
 }
 
 static int
+refuse_placeholder(const struct yaml_doc *d, const struct yaml_node *n,
+    const char *key, struct err *err)
+{
+	if (n == NULL || !slice_starts(slice_make(n->text, n->len),
+	    CONNECTOR_PLACEHOLDER))
+		return 0;
+	yaml_err(d, n, err, "%s: %s is still to be filled in", key,
+	    CONNECTOR_PLACEHOLDER);
+	return -1;
+}
+
+static int
 read_lists(const struct yaml_doc *d, const struct yaml_node *root,
     struct connector *c, struct err *err)
 {
@@ -171,6 +183,9 @@ read_lists(const struct yaml_doc *d, const struct yaml_node *root,
 		return -1;
 	}
 	c->agents = base_calloc(n, sizeof(*c->agents));
+	for (size_t i = 0; i < n; i++)
+		if (refuse_placeholder(d, list->items[i], "agents", err) != 0)
+			return -1;
 	for (size_t i = 0; i < n; i++)
 		c->agents[c->nagents++] = base_strdup(list->items[i]->text);
 	return 0;
@@ -377,6 +392,26 @@ method_ok(const char *s)
 	return n > 0 && n < 32 && s[n] == '\0';
 }
 
+/* Names become those of arguments, so each is there once. */
+static bool
+variable_ok(const char *path, struct slice name)
+{
+	struct slice rest = slice_str(path);
+	unsigned n = 0;
+
+	for (size_t i = 0; i < name.n; i++)
+		if ((unsigned char)name.p[i] <= ' ' || name.p[i] == '"' ||
+		    name.p[i] == '\\')
+			return false;
+	while (rest.p != NULL) {
+		struct slice seg = slice_cut(&rest, '/');
+
+		n += seg.n == name.n + 2 && seg.p[0] == '{' &&
+		    slice_eq(slice_sub(seg, 1, name.n), name);
+	}
+	return n == 1;
+}
+
 /* A brace is only where a whole segment is {name}: "/a{b}" would be taken as
  * it is written and match nothing. */
 static bool
@@ -389,17 +424,20 @@ template_ok(const char *path)
 	while (rest.p != NULL) {
 		struct slice seg = slice_cut(&rest, '/');
 
-		if (seg.n > 2 && seg.p[0] == '{' && seg.p[seg.n - 1] == '}')
+		if (seg.n > 2 && seg.p[0] == '{' &&
+		    seg.p[seg.n - 1] == '}') {
 			seg = slice_sub(seg, 1, seg.n - 2);
+			if (!variable_ok(path, seg))
+				return false;
+		}
 		if (slice_chr(seg, '{') >= 0 || slice_chr(seg, '}') >= 0)
 			return false;
 	}
 	return true;
 }
 
-/* The class a method cannot go below. */
-static enum conf_class
-method_floor(const char *method)
+enum conf_class
+connector_floor(const char *method)
 {
 	if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
 	    strcmp(method, "OPTIONS") == 0)
@@ -426,7 +464,8 @@ check_operation(const struct yaml_doc *d, const struct yaml_node *n,
 	}
 	if (!template_ok(o->path)) {
 		yaml_err(d, yaml_get(n, "path"), err, "path: %s: a template "
-		    "is segments, whole ones may be {name}; it has no query",
+		    "is segments, whole ones may be {name}, each name "
+		    "once; it has no query",
 		    o->path);
 		return -1;
 	}
@@ -468,7 +507,7 @@ read_operations(const struct yaml_doc *d, const struct yaml_node *root,
 		o->name = o->tool.name;
 		if (check_operation(d, n, c, o, err) != 0)
 			return -1;
-		enum conf_class floor = method_floor(o->method);
+		enum conf_class floor = connector_floor(o->method);
 
 		if (o->tool.classified && o->tool.klass > floor) {
 			yaml_err(d, n, err, "operation %s: %s is at least %s, "
@@ -478,6 +517,35 @@ read_operations(const struct yaml_doc *d, const struct yaml_node *root,
 			return -1;
 		}
 	}
+	return 0;
+}
+
+/* Mutations keep their floor, however a file names them. */
+static int
+read_graphql(const struct yaml_doc *d, const struct yaml_node *root,
+    struct connector *c, struct err *err)
+{
+	const struct yaml_node *n = yaml_get(root, "graphql");
+
+	if (n == NULL)
+		return 0;
+	if (yaml_get_str(d, root, "graphql", &c->graphql, err) != 0)
+		return -1;
+	if (c->kind != CONNECTOR_REST || !http1_path_normal(slice_str(
+	    c->graphql), NULL)) {
+		yaml_err(d, n, err, "graphql: is a path that begins with /, of "
+		    "a connector of kind rest");
+		return -1;
+	}
+	for (size_t i = 0; i < c->ntools; i++)
+		if (slice_starts(slice_str(c->tools[i].name), "mutation.") &&
+		    c->tools[i].klass > CONF_MODERATE) {
+			yaml_err(d, yaml_get(yaml_get(root, "tools"),
+			    c->tools[i].name), err, "%s: a mutation is at "
+			    "least moderate, %s is refused", c->tools[i].name,
+			    conf_class_names[c->tools[i].klass]);
+			return -1;
+		}
 	return 0;
 }
 
@@ -501,7 +569,9 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		if (*texts[i].v == NULL)
 			*texts[i].v = base_strdup("");
-		if (yaml_get_str(d, root, texts[i].key, texts[i].v, err) != 0)
+		if (yaml_get_str(d, root, texts[i].key, texts[i].v, err) !=
+		    0 || refuse_placeholder(d, yaml_get(root, texts[i].key),
+		    texts[i].key, err) != 0)
 			return -1;
 	}
 	if (!name_ok(c->name)) {
@@ -532,11 +602,12 @@ read_connector(const struct conf *conf, const struct redact *rules,
     const struct yaml_doc *d, struct connector *c, struct err *err)
 {
 	const struct yaml_node *root = d->roots[0];
-	char **optional[] = { &c->path, &c->ca_pem, &c->credential, &c->cred_type,
-		&c->cred_header, &c->cred_template };
+	char **optional[] = { &c->ca_pem, &c->credential, &c->cred_type,
+		&c->cred_header, &c->cred_template, &c->graphql };
 
 	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
 		*optional[i] = base_strdup("");
+	c->path = base_strdup("/");
 	memcpy(c->matrix, conf->matrix, sizeof(c->matrix));
 	if (conf_refuse_secrets(d, err) != 0 ||
 	    yaml_check_keys(d, root, keys, ARRAY_LEN(keys), err) != 0 ||
@@ -553,7 +624,7 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    read_tools(d, root, c, err) != 0 ||
 	    read_operations(d, root, c, err) != 0)
 		return -1;
-	return 0;
+	return read_graphql(d, root, c, err);
 }
 
 static int
@@ -604,7 +675,7 @@ pack_connector(struct buf *b, const struct connector *c)
 	const char *texts[] = { c->name, c->path, c->owner, c->purpose,
 		c->vendor, c->source, c->reviewer, c->review_by, c->data_class,
 		c->risk, c->environment, c->ca_pem, c->credential,
-		c->cred_type, c->cred_header, c->cred_template };
+		c->cred_type, c->cred_header, c->cred_template, c->graphql };
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		pack_str(b, texts[i]);

@@ -323,13 +323,6 @@ call_receive(struct exchange *ex)
 
 /* --- CLASSIFY ------------------------------------------------------------ */
 
-static enum step_result
-unparseable(struct exchange *ex, const char *why)
-{
-	ex->refusal_status = 400;
-	return exchange_refuse(ex, REASON_UNPARSEABLE, "(%s)", why);
-}
-
 static const char *
 agent_url(struct exchange *ex)
 {
@@ -351,12 +344,10 @@ agent_url(struct exchange *ex)
 }
 
 static void
-resolve_tool(struct exchange *ex, struct tool_state *t)
+resolve_named(struct exchange *ex, struct slice name, struct tool_state *t)
 {
-	const struct connector_tool *ct = connector_tool(ex->con,
-	    ex->action.tool);
-	const struct tool_state *st = svc_tool(ex->f, ex->con->name,
-	    ex->action.tool);
+	const struct connector_tool *ct = connector_tool(ex->con, name);
+	const struct tool_state *st = svc_tool(ex->f, ex->con->name, name);
 
 	*t = (struct tool_state){ CONF_UNKNOWN, true, false, POLICY_DEFAULT };
 	if (ct != NULL)
@@ -371,6 +362,15 @@ resolve_tool(struct exchange *ex, struct tool_state *t)
 		if (ct == NULL)
 			t->approval = st->approval;
 	}
+}
+
+static void
+resolve_tool(struct exchange *ex, struct tool_state *t)
+{
+	if (ex->gql != NULL)
+		gql_resolve(ex, resolve_named, t);
+	else
+		resolve_named(ex, ex->action.tool, t);
 }
 
 static enum step_result
@@ -394,13 +394,13 @@ classify_mcp(struct exchange *ex)
 		return exchange_refuse(ex, REASON_MEDIA,
 		    "MCP messages are application/json.");
 	if (json_index(&ex->doc, buf_slice(&ex->body), NULL) != JSON_OK)
-		return unparseable(ex, json_error_text(ex->doc.error));
+		return exchange_unparseable(ex, json_error_text(ex->doc.error));
 	mcp_read(&ex->doc, 0, &ex->msg);
 	if (ex->msg.kind == MCP_BATCH)
 		return exchange_refuse(ex, REASON_BATCH,
 		    "Send each message in its own POST.");
 	if (ex->msg.kind == MCP_INVALID)
-		return unparseable(ex, ex->msg.error);
+		return exchange_unparseable(ex, ex->msg.error);
 	a->method = ex->msg.kind == MCP_RESPONSE ? SLICE("response") :
 	    ex->msg.method;
 	a->operation = ex->msg.kind == MCP_RESPONSE ? ACTION_PROTOCOL :
@@ -410,46 +410,6 @@ classify_mcp(struct exchange *ex)
 		svc_cancel(ex);
 	if (ex->msg.arguments != JSON_NONE)
 		a->arguments = json_raw(&ex->doc, ex->msg.arguments);
-	return STEP_DONE;
-}
-
-static enum step_result
-classify_rest(struct exchange *ex)
-{
-	struct action *a = &ex->action;
-	const struct http1_head *h = ex->req;
-	const struct connector_operation *o = connector_operation(ex->con,
-	    h->method, ex->up_path);
-	struct jsonw w;
-	struct buf b;
-
-	a->method = h->method;
-	a->operation = ACTION_HTTP;
-	a->tool = o != NULL ? slice_str(o->name) : slice_str(arena_printf(
-	    ex->a, "%.*s %.*s", SLICE_FMT(h->method),
-	    SLICE_FMT(ex->up_path)));
-	buf_init(&b, (size_t)ex->view->conf->limits.body * 7 + 65536);
-	jsonw_init(&w, &b);
-	jsonw_object(&w, NULL);
-	jsonw_slice(&w, "path", ex->up_path);
-	if (ex->up_query.p != NULL)
-		jsonw_slice(&w, "query", ex->up_query);
-	if (!ex->gated) {
-		jsonw_str(&w, "body_uninspected", media_kind_name(ex->media));
-	} else if (ex->body.len > 0 && ex->media == MEDIA_JSON) {
-		if (json_index(&ex->doc, buf_slice(&ex->body), NULL) !=
-		    JSON_OK) {
-			buf_free(&b);
-			return unparseable(ex,
-			    json_error_text(ex->doc.error));
-		}
-		jsonw_raw(&w, "body", buf_slice(&ex->body));
-	} else if (ex->body.len > 0) {
-		jsonw_slice(&w, "body", buf_slice(&ex->body));
-	}
-	jsonw_object_end(&w);
-	a->arguments = arena_copy(ex->a, buf_slice(&b));
-	buf_free(&b);
 	return STEP_DONE;
 }
 
@@ -466,15 +426,17 @@ call_classify(struct exchange *ex)
 	ex->decision = uuid_v7();
 	ex->common = slice_make(NULL, 0);
 	memset(a, 0, sizeof(*a));
+	ex->gql = NULL;
 	a->who = &ex->session->who;
 	a->connector = ex->con->name;
 	a->environment = ex->con->environment;
 	a->data_class = ex->con->data_class;
 	ex->target = ex->stdio ? arena_printf(ex->a, "stdio:%s",
 	    ex->con->name) : (char *)(uintptr_t)agent_url(ex);
+	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
-	    classify_rest(ex);
+	    rest_classify(ex);
 	/* Clients of later revisions ask this first; told no, they go on with
 	 * initialize. To hold it would let each of them wait, to count it as a
 	 * denied call would raise findings about nothing. */
@@ -611,7 +573,7 @@ call_policy(struct exchange *ex)
 		    conf_trust_names[ex->session->who.trust],
 		    ex->verdict.reason == REASON_ADVICE ? ex->advice_title :
 		    conf_class_names[ex->action.klass]);
-	return STEP_DONE;
+	return away_check(ex);	/* nobody is asked about what cannot run */
 }
 
 enum step_result
@@ -870,6 +832,10 @@ on_upstream(void *ctx, struct upstream *u, enum reason reason,
 	struct exchange *ex = ctx;
 
 	ex->ureq = NULL;
+	if (u != NULL)
+		away_connected(ex);
+	else if (reason == REASON_UPSTREAM)
+		away_failed(ex, detail);
 	if (u == NULL) {
 		exchange_refuse(ex, reason, "%s", detail);
 		exchange_answer_refusal(ex);

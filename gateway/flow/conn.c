@@ -154,6 +154,9 @@ conn_keep_leftover(struct conn *c, const struct exchange *ex)
 	if (ex->msg.tool.n > 0 || ex->action.tool.n > 0)
 		l->hash[l->n++] = svc_tool_hash(c->f, ex->con->name,
 		    ex->msg.tool.n > 0 ? ex->msg.tool : ex->action.tool);
+	for (size_t i = 0; ex->gql != NULL && i < ex->gql->n; i++)
+		l->hash[l->n++] = svc_tool_hash(c->f, ex->con->name,
+		    ex->gql->fields[i]);
 }
 
 bool

@@ -74,17 +74,79 @@ content_decode_request(struct exchange *ex)
 
 /* --- requests --------------------------------------------------------------- */
 
+/* What could not be redacted is not recorded either. */
+static void
+hide_arguments(struct exchange *ex)
+{
+	ex->arguments = slice_make(NULL, 0);
+}
+
 static enum step_result
 limit(struct exchange *ex, enum redact_result r)
 {
+	if (r != REDACT_REFUSED && exchange_exception(ex,
+	    REASON_REDACTOR_LIMIT, "limit"))
+		return STEP_DONE;
+	hide_arguments(ex);
 	if (r == REDACT_REFUSED)
 		return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
 		    "A number in the arguments matches %s and cannot be "
 		    "redacted in place.", ex->redact_out.n > 0 ?
 		    ex->redact_out.items[0].id : "a rule");
-	if (exchange_exception(ex, REASON_REDACTOR_LIMIT, "limit"))
-		return STEP_DONE;
 	return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "%s", "");
+}
+
+static enum step_result
+refuse_url(struct exchange *ex, const char *rule)
+{
+	return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "The URL holds a "
+	    "value that must not leave (%s).", rule);
+}
+
+struct slice
+content_clean(struct exchange *ex, struct slice part)
+{
+	struct redact_options opt = { .off = ex->con->off_arguments };
+	struct slice clean = part;
+	enum redact_result r;
+	struct buf b;
+
+	if (ex->url_rule == NULL)
+		return part;
+	buf_init(&b, 2 * part.n + 65536);
+	r = redact_text(ex->view->redact, part, &opt, &b, NULL);
+	if (r == REDACT_CHANGED && !b.full)
+		clean = arena_copy(ex->a, buf_slice(&b));
+	else if (r != REDACT_CLEAN)
+		clean = SLICE("/[not shown]");
+	buf_free(&b);
+	return clean;
+}
+
+void
+content_redact_target(struct exchange *ex)
+{
+	struct redact_options opt = { .off = ex->con->off_arguments };
+	struct slice clean;
+	enum redact_result r;
+	struct buf b;
+
+	memset(&ex->redact_out, 0, sizeof(ex->redact_out));
+	ex->url_rule = NULL;
+	/* What the operator's file says is no secret, and is most of it. */
+	if (ex->target == NULL || (ex->up_query.p == NULL &&
+	    slice_is(ex->up_path, ex->con->path)))
+		return;
+	buf_init(&b, 2 * strlen(ex->target) + 65536);
+	r = redact_text(ex->view->redact, slice_str(ex->target), &opt, &b,
+	    &ex->redact_out);
+	buf_free(&b);
+	if (r == REDACT_CLEAN)
+		return;
+	ex->url_rule = r == REDACT_CHANGED && ex->redact_out.n > 0 ?
+	    ex->redact_out.items[0].id : "redactor-limit";
+	clean = content_clean(ex, slice_str(ex->target));
+	ex->target = arena_strdup(ex->a, clean);
 }
 
 /* The arguments as they now stand in the rewritten message. */
@@ -99,6 +161,7 @@ take_new_arguments(struct exchange *ex)
 	json_init(&d);
 	if (json_index(&d, buf_slice(&ex->new_body), NULL) != JSON_OK) {
 		json_free(&d);
+		hide_arguments(ex);
 		return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
 		    "The redacted message is not JSON.");
 	}
@@ -113,53 +176,93 @@ take_new_arguments(struct exchange *ex)
 	return STEP_DONE;
 }
 
-/* REST: the recorded arguments are built from path, query and body; the body
- * that is sent is redacted by itself. */
+/* Did the redactor change a part of the arguments that stands in the URL? */
+static bool
+url_changed(const struct json_doc *was, struct slice now)
+{
+	static const char *const parts[] = { "path", "query" };
+	struct json_doc d;
+	bool changed = false;
+
+	json_init(&d);
+	if (json_index(&d, now, NULL) != JSON_OK)
+		changed = true;
+	for (size_t i = 0; i < ARRAY_LEN(parts) && !changed; i++) {
+		uint32_t a = json_member(was, 0, parts[i]);
+		uint32_t b = json_member(&d, 0, parts[i]);
+
+		if (a != JSON_NONE)
+			changed = b == JSON_NONE || !slice_eq(
+			    json_raw(was, a), json_raw(&d, b));
+	}
+	json_free(&d);
+	return changed;
+}
+
+/* The recorded arguments, made of path, query and body. */
+static enum step_result
+redact_rest_arguments(struct exchange *ex, const struct redact_options *opt)
+{
+	struct redact_report rep = { 0 };
+	struct json_doc d;
+	struct buf b;
+	enum redact_result r;
+	bool url = false;
+
+	json_init(&d);
+	buf_init(&b, ex->new_body.max);
+	if (json_index(&d, ex->action.arguments, NULL) != JSON_OK) {
+		json_free(&d);
+		hide_arguments(ex);
+		return exchange_refuse(ex, REASON_UNPARSEABLE, "%s", "");
+	}
+	r = redact_json(ex->view->redact, &d, ex->action.arguments, opt, &b,
+	    &rep);
+	add_report(&ex->redact_out, &rep);
+	if (r == REDACT_CHANGED) {
+		url = url_changed(&d, buf_slice(&b));
+		ex->arguments = arena_copy(ex->a, buf_slice(&b));
+		ex->action.arguments = ex->arguments;
+	}
+	json_free(&d);
+	buf_free(&b);
+	/* What the text shows and the names do not, no event may show. */
+	if (!url && ex->url_rule != NULL)
+		hide_arguments(ex);
+	if (url || ex->url_rule != NULL)
+		return refuse_url(ex, ex->url_rule != NULL ? ex->url_rule :
+		    rep.n > 0 ? rep.items[0].id : "?");
+	return r == REDACT_LIMIT || r == REDACT_REFUSED ? limit(ex, r) :
+	    STEP_DONE;
+}
+
+/* The body that is sent is redacted by itself. */
 static enum step_result
 redact_rest(struct exchange *ex)
 {
 	struct redact_options opt = { .shape = SHAPE_FREE,
 		.refuse_numbers = true, .off = ex->con->off_arguments };
 	struct redact_report rep = { 0 };
-	struct json_doc d;
-	struct buf b;
+	struct slice before = ex->action.arguments;
 	enum redact_result r;
 
-	json_init(&d);
-	buf_init(&b, ex->new_body.max);
-	if (json_index(&d, ex->action.arguments, NULL) != JSON_OK) {
-		json_free(&d);
-		return exchange_refuse(ex, REASON_UNPARSEABLE, "%s", "");
-	}
-	r = redact_json(ex->view->redact, &d, ex->action.arguments, &opt, &b,
-	    &rep);
-	json_free(&d);
-	add_report(&ex->redact_out, &rep);
-	if (r == REDACT_CHANGED) {
-		ex->arguments = arena_copy(ex->a, buf_slice(&b));
-		ex->action.arguments = ex->arguments;
-	}
-	buf_free(&b);
-	if (r == REDACT_LIMIT || r == REDACT_REFUSED)
-		return limit(ex, r);
-	if (r == REDACT_CLEAN || ex->body.len == 0 || !ex->gated) {
-		/* A secret in the URL cannot be taken out of it. */
-		if (r == REDACT_CHANGED)
-			return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
-			    "The URL holds a value that must not leave (%s).",
-			    rep.n > 0 ? rep.items[0].id : "?");
+	if (redact_rest_arguments(ex, &opt) != STEP_DONE)
+		return STEP_REFUSE;
+	if (ex->action.arguments.p == before.p)
 		return STEP_DONE;
-	}
-	memset(&rep, 0, sizeof(rep));
-	r = ex->media == MEDIA_JSON ? redact_json(ex->view->redact, &ex->doc,
+	r = ex->body.len == 0 || !ex->gated ? REDACT_CLEAN :
+	    ex->media == MEDIA_JSON ? redact_json(ex->view->redact, &ex->doc,
 	    buf_slice(&ex->body), &opt, &ex->new_body, &rep) :
 	    redact_text(ex->view->redact, buf_slice(&ex->body), &opt,
 	    &ex->new_body, &rep);
 	if (r == REDACT_LIMIT || r == REDACT_REFUSED)
 		return limit(ex, r);
 	if (r == REDACT_CLEAN)
-		return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
-		    "The URL holds a value that must not leave.");
+		return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "%s",
+		    "What is to be redacted is not in the body.");
+	if (!gql_unchanged(ex))
+		return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "%s",
+		    "Redacted, the GraphQL document would be another.");
 	return STEP_DONE;
 }
 
@@ -171,6 +274,10 @@ content_redact_request(struct exchange *ex)
 	enum redact_result r;
 
 	buf_reset(&ex->new_body);
+	if (ex->con->kind != CONNECTOR_REST && ex->url_rule != NULL) {
+		hide_arguments(ex);
+		return refuse_url(ex, ex->url_rule);
+	}
 	memset(&ex->redact_out, 0, sizeof(ex->redact_out));
 	if (ex->con->kind == CONNECTOR_REST)
 		return redact_rest(ex);

@@ -157,6 +157,13 @@ exchange_refuse(struct exchange *ex, enum reason r, const char *fmt, ...)
 	return STEP_REFUSE;
 }
 
+enum step_result
+exchange_unparseable(struct exchange *ex, const char *why)
+{
+	ex->refusal_status = 400;
+	return exchange_refuse(ex, REASON_UNPARSEABLE, "(%s)", why);
+}
+
 bool
 exchange_exception(struct exchange *ex, enum reason r, const char *detail)
 {
@@ -197,6 +204,7 @@ http_status(const struct exchange *ex)
 		return ex->resp == NULL ? 415 : 502;
 	case REASON_REDACTOR_LIMIT:
 		return ex->resp == NULL ? 422 : 502;
+	case REASON_UPSTREAM_AWAY:
 	case REASON_AUDIT_UNAVAILABLE:
 	case REASON_DETECTOR_LATE:
 	case REASON_CREDENTIAL:
@@ -214,6 +222,7 @@ may_repeat(enum reason r)
 	switch (r) {
 	case REASON_UPSTREAM:
 	case REASON_UPSTREAM_TIME:
+	case REASON_UPSTREAM_AWAY:
 	case REASON_AUDIT_UNAVAILABLE:
 	case REASON_DETECTOR_LATE:
 	case REASON_CREDENTIAL:
@@ -245,12 +254,14 @@ static void
 answer_http(struct exchange *ex, const char *event, const char *text)
 {
 	unsigned status = http_status(ex);
+	char retry[12];
 	struct http1_answer a = { .status = status,
 		.word = ex->refusal_word != NULL ? ex->refusal_word :
 		    reason_word(ex->reason), .text = text, .event = event,
 		.head = ex->head_only,
 		.close = !ex->keep_alive || !http1_body_done(&ex->req_body) };
 
+	snprintf(retry, sizeof(retry), "%u", ex->retry_s);
 	if (status == 407) {
 		a.field = "Proxy-Authenticate";
 		a.value = "Basic realm=\"portreeve\"";
@@ -259,7 +270,7 @@ answer_http(struct exchange *ex, const char *event, const char *text)
 		a.value = "Bearer realm=\"portreeve\"";
 	} else if (status == 503) {
 		a.field = "Retry-After";
-		a.value = "2";
+		a.value = ex->retry_s == 0 ? "2" : retry;
 	}
 	if (http1_write_answer(&ex->c->out, &a) != 0)
 		log_error("no room for an error answer");
@@ -449,6 +460,10 @@ exchange_killed(struct exchange *ex, const char **target_r)
 		return false;
 	*target_r = svc_killed(ex->f, ex->view, ex->con_at, ex->con,
 	    ex->session, ex->msg.tool.n > 0 ? ex->msg.tool : ex->action.tool);
+	for (size_t i = 0; ex->gql != NULL && i < ex->gql->n &&
+	    *target_r == NULL; i++)
+		*target_r = svc_killed(ex->f, ex->view, ex->con_at, ex->con,
+		    ex->session, ex->gql->fields[i]);
 	if (*target_r == NULL && ex->step > STEP_CLASSIFY)
 		ex->kill_epoch = epoch;
 	return *target_r != NULL;

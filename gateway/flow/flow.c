@@ -133,6 +133,7 @@ flow_new(const struct flow_setup *setup, const struct snap *snap,
 	list_init(&f->conns);
 	list_init(&f->exchanges);
 	list_init(&f->listeners);
+	map_init(&f->away);
 	svc_init(f);
 	cut_init(f);
 	f->kill = killpage_map(setup->killpage_fd, false);
@@ -217,5 +218,6 @@ flow_stop(struct flow *f)
 		conn_abort(list_entry(f->conns.next, struct conn, link));
 	while (!list_empty(&f->cuts.conns))
 		conn_abort(list_entry(f->cuts.conns.next, struct conn, link));
+	away_stop(f);
 	emit_flush(f->emit);
 }

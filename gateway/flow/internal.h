@@ -11,6 +11,7 @@
 #include "connector.h"
 #include "event.h"
 #include "flow.h"
+#include "graphql.h"
 #include "http1.h"
 #include "inspect.h"
 #include "json.h"
@@ -20,6 +21,7 @@
 #include "mcp.h"
 #include "media.h"
 #include "pack.h"
+#include "params.h"
 #include "policy.h"
 #include "redact.h"
 #include "sse.h"
@@ -159,6 +161,7 @@ struct flow {
 	struct map states;		/* connector -> (void *)(state + 1) */
 	struct map kills;		/* target -> reason text */
 	struct map leaves;		/* host -> struct leaf_entry */
+	struct map away;		/* see away.c */
 	struct map seen_tools;		/* connector NUL tool NUL digest */
 	struct list conns, exchanges;
 	struct list listeners;
@@ -184,7 +187,7 @@ enum conn_state { CONN_BALANCER, CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS,
 /* Of whom the bytes in a connection's buffer are, once their exchange is
  * over: connector, session, agent, user, tool. */
 struct leftover {
-	uint64_t hash[5], epoch;
+	uint64_t hash[5 + GRAPHQL_FIELDS], epoch;
 	unsigned n;			/* 0: nobody's, or all has left */
 };
 
@@ -311,7 +314,9 @@ struct exchange {
 	bool is_call;			/* decision and outcome are recorded */
 	struct mcp_message msg;
 	struct action action;
-	char *target;
+	char *target;			/* as the redactor left it */
+	struct graphql *gql;		/* its fields: "query.NAME"; or NULL */
+	const char *url_rule;		/* what it found in the URL, or NULL */
 	struct policy_verdict verdict;
 	enum policy_advice advice;
 	char *advice_rule, *advice_title;
@@ -367,7 +372,7 @@ struct exchange {
 	enum reason reason;
 	char *detail;
 	const char *refusal_word;	/* http1 error word when ambiguous */
-	unsigned refusal_status;
+	unsigned refusal_status, retry_s;	/* 0: the reason's own */
 	const char *end_status;		/* of the outcome */
 	bool recorded, outcome_done;
 
@@ -393,6 +398,8 @@ bool exchange_killed(struct exchange *ex, const char **target_r);
 /* Sets why and answers STEP_REFUSE. */
 enum step_result exchange_refuse(struct exchange *ex, enum reason r,
     const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same for a request that cannot be read: 400. */
+enum step_result exchange_unparseable(struct exchange *ex, const char *why);
 /* The configured answer of a cannot-decide: true when the call may go on;
  * emits the exception event. */
 bool exchange_exception(struct exchange *ex, enum reason r,
@@ -410,6 +417,8 @@ void exchange_end(struct exchange *ex, const char *status);
 #include "steps.def"
 #undef STEP
 
+/* CLASSIFY of a REST connector's call. */
+enum step_result rest_classify(struct exchange *ex);
 /* Sends (again, to a restarted broker) what is held. 0 or -1. */
 int call_send_hold(struct exchange *ex);
 
@@ -444,6 +453,11 @@ void relay_send_message(struct exchange *ex, struct slice json);
 enum step_result content_decode_request(struct exchange *ex);
 /* Why a coded body cannot be read, and the sentence's detail. */
 enum reason content_coding_reason(enum coding_error e);
+/* Redacts ex->target, which every event of the call repeats; what is found
+ * is in ex->url_rule, and REDACT_OUT refuses: a URL cannot be changed. */
+void content_redact_target(struct exchange *ex);
+/* A part of the URL as it may be shown. */
+struct slice content_clean(struct exchange *ex, struct slice part);
 /* Redacts the request: fills new_body when something changed. */
 enum step_result content_redact_request(struct exchange *ex);
 /* One JSON text of the response. *out_r is text itself or lies in scratch.
@@ -452,6 +466,23 @@ int content_result(struct exchange *ex, struct slice text,
     struct buf *scratch, struct slice *out_r);
 int content_text(struct exchange *ex, struct slice text, struct buf *scratch,
     struct slice *out_r);
+
+/* ---- GraphQL: gql.c ---------------------------------------------------------- */
+
+typedef void resolve_fn(struct exchange *ex, struct slice name,
+    struct tool_state *t);
+
+bool gql_is_here(const struct exchange *ex);	/* the path, of this connector */
+/* The tool by the document; the arguments are there. */
+enum step_result gql_classify(struct exchange *ex);
+/* Has its file a class for a field? */
+bool gql_is_listed(const struct exchange *ex, struct slice field);
+/* The strictest of what is known of each field, never below the type's floor.
+ * named: what is known of one. */
+void gql_resolve(struct exchange *ex, resolve_fn *named,
+    struct tool_state *t);
+/* Runs new_body what was judged? Redaction must not make it another. */
+bool gql_unchanged(struct exchange *ex);
 
 /* ---- events ------------------------------------------------------------------ */
 
@@ -504,6 +535,17 @@ void svc_leaf_forget(struct flow *f, struct conn *c);
 const char *svc_killed(struct flow *f, const struct view *v, size_t con_at,
     const struct connector *con, const struct session *s,
     struct slice tool);
+
+/* ---- upstreams that went away: away.c ------------------------------------------- */
+
+/* FORWARD could not connect (REASON_UPSTREAM), or could. */
+void away_failed(struct exchange *ex, const char *detail);
+void away_connected(struct exchange *ex);
+/* Refuses what is for an upstream that is away. */
+enum step_result away_check(struct exchange *ex);
+/* To a broker that is new: all that are away. */
+void away_tell(struct flow *f);
+void away_stop(struct flow *f);
 
 /* ---- deadlines: deadline.c ----------------------------------------------------- */
 

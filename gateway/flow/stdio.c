@@ -41,7 +41,7 @@ stdio_find(struct exchange *ex)
 		    "There is no connector %.*s of kind stdio.",
 		    SLICE_FMT(name));
 	}
-	ex->up_path = SLICE("/");
+	ex->up_path = slice_str(ex->con->path);
 	if (!lane)
 		return STEP_DONE;
 	ex->stdio_ask = rest.p != NULL ? STDIO_NOTE : STDIO_LANE;

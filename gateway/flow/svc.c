@@ -758,6 +758,7 @@ on_broker(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 	case MSG_SYNC_END:
 		f->synced = true;
 		hold_again(f);
+		away_tell(f);
 		return unpack_done(&u) ? 0 : -1;
 	case MSG_CANCEL_CALL:
 		return on_cancel(f, &u);

@@ -17,16 +17,12 @@
 #include "clock.h"
 #include "file.h"
 #include "map.h"
+#include "yaml_impl.h"
 
-#define YAML_BYTES_MAX ((size_t)1 << 20)
-#define YAML_DEPTH_MAX 32
-#define YAML_NODES_MAX 200000
 #define PAIRWISE_MAX 16
 
-struct doc {
-	struct yaml_doc pub;
-	struct arena *arena;
-};
+const struct yaml_limits yaml_limits_default = { (size_t)1 << 20, 32,
+	200000 };
 
 struct level {
 	struct yaml_node *node;
@@ -38,6 +34,7 @@ struct builder {
 	struct err *err;
 	bool multi;
 	struct slice text;
+	const struct yaml_limits *lim;
 	yaml_parser_t parser;
 	struct level levels[YAML_DEPTH_MAX];
 	size_t depth;
@@ -99,8 +96,10 @@ node_new(struct builder *b, enum yaml_type type, yaml_mark_t at)
 {
 	struct yaml_node *n;
 
-	if (++b->nodes > YAML_NODES_MAX) {
-		refuse(b, at, "more than 200,000 values");
+	if (++b->nodes > b->lim->nodes) {
+		err_at(b->err, b->doc->pub.file, (int)at.line + 1,
+		    (int)at.column + 1, "more than %zu values",
+		    b->lim->nodes);
 		return NULL;
 	}
 	n = arena_alloc(b->doc->arena, sizeof(*n));
@@ -143,8 +142,12 @@ on_open(struct builder *b, const yaml_event_t *e, enum yaml_type type,
 		return refuse(b, e->start_mark, "anchors are not accepted");
 	if (tag != NULL)
 		return refuse(b, e->start_mark, "tags are not accepted");
-	if (b->depth == YAML_DEPTH_MAX)
-		return refuse(b, e->start_mark, "nested deeper than 32");
+	if (b->depth == b->lim->depth) {
+		err_at(b->err, b->doc->pub.file, (int)e->start_mark.line + 1,
+		    (int)e->start_mark.column + 1, "nested deeper than %zu",
+		    b->lim->depth);
+		return -1;
+	}
 	if ((n = node_new(b, type, e->start_mark)) == NULL ||
 	    attach(b, n, e->start_mark) != 0)
 		return -1;
@@ -311,12 +314,13 @@ run(struct builder *b)
 
 /* What must not reach libyaml at all. */
 static int
-check_before(const char *file, struct slice text, struct err *err)
+check_before(const char *file, struct slice text, size_t most,
+    struct err *err)
 {
 	int line = 1;
 
-	if (text.n > YAML_BYTES_MAX) {
-		err_at(err, file, 0, 0, "larger than 1 MiB");
+	if (text.n > most) {
+		err_at(err, file, 0, 0, "larger than %zu MiB", most >> 20);
 		return -1;
 	}
 	while (text.n != 0) {
@@ -338,7 +342,7 @@ build(struct builder *b)
 	struct doc *d = b->doc;
 	struct slice text = b->text;
 
-	if (check_before(d->pub.file, text, b->err) != 0)
+	if (check_before(d->pub.file, text, b->lim->bytes, b->err) != 0)
 		return -1;
 	yaml_parser_set_encoding(&b->parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&b->parser,
@@ -355,15 +359,33 @@ build(struct builder *b)
 	return 0;
 }
 
+struct doc *
+yaml_doc_new(const char *file)
+{
+	struct doc *d = base_calloc(1, sizeof(*d));
+
+	d->arena = arena_new((size_t)256 << 20);
+	d->pub.file = base_strdup(file);
+	return d;
+}
+
 struct yaml_doc *
 yaml_parse(const char *file, struct slice text, bool multi, struct err *err)
 {
-	struct builder b = { .err = err, .multi = multi, .text = text };
+	return yaml_parse_within(file, text, multi, &yaml_limits_default,
+	    err);
+}
+
+struct yaml_doc *
+yaml_parse_within(const char *file, struct slice text, bool multi,
+    const struct yaml_limits *lim, struct err *err)
+{
+	struct builder b = { .err = err, .multi = multi, .text = text,
+		.lim = lim };
 	int rc;
 
-	b.doc = base_calloc(1, sizeof(*b.doc));
-	b.doc->arena = arena_new((size_t)256 << 20);
-	b.doc->pub.file = base_strdup(file);
+	ASSERT(lim->depth <= YAML_DEPTH_MAX && lim->nodes <= YAML_NODES_MAX);
+	b.doc = yaml_doc_new(file);
 	ASSERT(yaml_parser_initialize(&b.parser) == 1);
 	rc = build(&b);
 	yaml_parser_delete(&b.parser);
@@ -381,7 +403,7 @@ yaml_load(const char *file, bool multi, struct err *err)
 	struct yaml_doc *d = NULL;
 	struct buf b;
 
-	buf_init(&b, YAML_BYTES_MAX);
+	buf_init(&b, yaml_limits_default.bytes);
 	if (file_read(file, &b, err) == 0)
 		d = yaml_parse(file, buf_slice(&b), multi, err);
 	buf_free(&b);

@@ -3,7 +3,7 @@
  * and rules are read from (libyaml's event API under it).
  *
  * Refused: anchors, aliases, tags, duplicate keys, more than one document
- * (unless multi), depth over 32, more than 1 MiB. Scalars are text; the
+ * (unless multi), more than the limits allow. Scalars are text; the
  * reader's schema types them.
  */
 #ifndef YAML_H_
@@ -34,6 +34,19 @@ struct yaml_doc {
 /* NULL and err on failure ("file:line:col: ..."). An empty text is an error. */
 struct yaml_doc *yaml_parse(const char *file, struct slice text, bool multi,
     struct err *err) MUST_USE;
+struct yaml_limits {
+	size_t bytes, depth, nodes;	/* at most 16 MiB, 64, 1,000,000 */
+};
+
+/* 1 MiB, 32, 200,000. */
+extern const struct yaml_limits yaml_limits_default;
+
+struct yaml_doc *yaml_parse_within(const char *file, struct slice text,
+    bool multi, const struct yaml_limits *lim, struct err *err) MUST_USE;
+/* The same tree of a JSON text (json.h's, strict). Strings are quoted
+ * scalars, null, true, false and numbers plain ones as written. */
+struct yaml_doc *yaml_from_json(const char *file, struct slice text,
+    const struct yaml_limits *lim, struct err *err) MUST_USE;
 /* Reads the file whole (limit 1 MiB) and parses it. */
 struct yaml_doc *yaml_load(const char *file, bool multi, struct err *err)
     MUST_USE;

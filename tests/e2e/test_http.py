@@ -698,6 +698,7 @@ with suite.case("MCP that is not application/json is refused"):
 # --- REST ---------------------------------------------------------------------------------
 
 items = plain.url("/v1/items")
+KEY = "ghp_" + "016C7C0a9B1d3E5f7G9h1J3k5L7m9N1p3Q5r"
 with suite.case("REST: a path template names the operation"):
     a = curl(gw, f"{items}/17?full=1", token=token)
     equal(a.status, 200, repr(a))
@@ -705,7 +706,51 @@ with suite.case("REST: a path template names the operation"):
     d = gw.event(type="call.decision", connector="items", tool="get_item")
     equal((d["verdict"], d["class"], d["operation"], d["method"]),
           ("allow", "read-only", "http", "GET"), "decision")
-    has(json.dumps(d["arguments"]), "/v1/items/17", "full=1")
+    equal(d["arguments"], {"path": {"id": "17"}, "query": {"full": "1"}},
+          "arguments")
+
+with suite.case("REST: parameters are arguments, by name, decoded"):
+    a = curl(gw, f"{items}/a%20b?tag=x&tag=%C3%A9+1&n=&flag", token=token)
+    equal(a.json()["path"], "/v1/items/a%20b?tag=x&tag=%C3%A9+1&n=&flag",
+          "sent as it came")
+    d = gw.event(type="call.decision", tool="get_item",
+                 where=lambda e: "tag" in e["arguments"]["query"])
+    equal(d["arguments"], {"path": {"id": "a b"}, "query": {
+        "tag": ["x", "é 1"], "n": "", "flag": ""}}, "arguments")
+    a = curl(gw, items + "/1?" + "&".join("p" * 501), token=token)
+    equal(a.status, 400, repr(a))
+
+URL_KEY = "ghp_" + "7QzR2tX9bW4kLmN8vP3sDfG6hJ1yC5aE0uTi"
+with suite.case("a secret in a URL is refused, on no road it is recorded"):
+    n = len(plain.seen)
+    for args, url, via in (
+            ((), f"{items}/17?key={URL_KEY}", "proxy"),
+            ((), f"{items}/{URL_KEY}", "proxy"),
+            ((), f"{items}/1?key=%67hp_{URL_KEY[4:]}", "proxy"),
+            # The body's own redaction must not make up for the URL.
+            (("-d", json.dumps({"key": KEY}), "-H", "Content-Type: "
+              "application/json"), f"{items}?key={URL_KEY}", "proxy"),
+            ((), gw.url("items", rest=True) + f"/none/{URL_KEY}", "mount"),
+            (("-d", json.dumps(call("echo")), "-H", "Content-Type: "
+              "application/json"), plain.url() + f"?key={URL_KEY}", "proxy"),
+            (("-d", json.dumps(call("echo")), "-H", "Content-Type: "
+              "application/json"), gw.url("plain") + f"?key={URL_KEY}",
+             "mount")):
+        p = subprocess.Popen(
+            ["curl", "-sS", *args, "-o", os.devnull, "-w", "%{http_code}",
+             *(("-x", gw.proxy_url(token)) if via == "proxy" else
+               ("-H", f"Authorization: Bearer {token}")), url],
+            stdout=subprocess.PIPE, text=True)
+        p.communicate(timeout=20 * SLOW)
+    equal(len(plain.seen), n, "requests that arrived")
+    time.sleep(0.2)
+    for f in gw.dir.rglob("*"):
+        if f.is_file():
+            check(URL_KEY[4:].encode() not in f.read_bytes(), f"it is in {f}")
+    d = gw.event(type="call.decision", tool="get_item", verdict="deny")
+    equal(d["reason"], "redactor-limit", "reason")
+    has(d["target"], "[redacted:")
+    has(d["detail"], "The URL holds a value")
 
 with suite.case("REST: a mount with a JSON body"):
     a = curl(gw, gw.url("items", rest=True) + "/items", via="mount",
@@ -744,7 +789,6 @@ with suite.case("REST: DELETE is dangerous: held, then approved"):
 
 # --- redaction rules that are off -----------------------------------------------------------------
 
-KEY = "ghp_" + "016C7C0a9B1d3E5f7G9h1J3k5L7m9N1p3Q5r"
 WRITE = {"to": "bob@example.com", "phone": "+49 30 1234567", "key": KEY,
          "card": "4111 1111 1111 1111"}
 

@@ -234,10 +234,11 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 class Upstream:
-    """The server above on a free port of 127.0.0.1; tls: an SSLContext."""
+    """The server above on a port of 127.0.0.1 (0: a free one); tls: an
+    SSLContext."""
 
-    def __init__(self, tls=None):
-        self.server = Server(("127.0.0.1", 0), Handler,
+    def __init__(self, tls=None, port=0):
+        self.server = Server(("127.0.0.1", port), Handler,
                              bind_and_activate=True)
         self.server.seen, self.server.flooded = [], 0
         self.server.more = threading.Semaphore(0)

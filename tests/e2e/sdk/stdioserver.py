@@ -74,15 +74,24 @@ def spawn():
     return str(pid)
 
 
+def steps(n, _token=None):
+    for i in range(n):
+        say({"jsonrpc": "2.0", "method": "notifications/progress",
+             "params": {"progressToken": _token, "progress": i}})
+    return "stepped"
+
+
 tools = {f.__name__: f for f in (read, write, reach, env, crash, wait, noise,
-                                 long, secret, who, spawn)}
+                                 long, secret, who, spawn, steps)}
 hello = []
 
 
 def call(m):
+    args = m["params"].get("arguments", {})
+    if m["params"]["name"] == "steps":
+        args["_token"] = m["params"]["_meta"]["progressToken"]
     try:
-        text, bad = tools[m["params"]["name"]](
-            **m["params"].get("arguments", {})), False
+        text, bad = tools[m["params"]["name"]](**args), False
     except Exception as e:
         text, bad = repr(e), True
     say({"jsonrpc": "2.0", "id": m["id"], "result": {

@@ -29,7 +29,6 @@
 #include "gateway/broker_session.c"
 #include "gateway/broker_upstream.c"
 #include "gateway/broker_floor.c"
-#include "gateway/broker_upstream.c"
 
 #define PROXIES 2
 #define WAIT_MS 5000

@@ -18,6 +18,7 @@
 struct gateway {
 	int killpage, killpage_read;
 	int *listeners;
+	int stdio[64];		/* one a proxy, where stdio is listened on */
 	int eventfds[64];
 	int operator_fd, keeper_fd;
 	int key_fd;		/* of keeper_key, -1: in the state folder */
@@ -62,6 +63,17 @@ open_key(const char *key, int *fd_r, struct err *err)
 	return 0;
 }
 
+/* One a proxy: all connections of a `portreeve stdio` must meet in one. */
+static int
+listen_stdio(struct gateway *g, const struct conf *c, const char *folder,
+    struct err *err)
+{
+	for (unsigned i = 0; i < proxies(c); i++)
+		if ((g->stdio[i] = parent_listen_stdio(folder, i, err)) < 0)
+			return -1;
+	return 0;
+}
+
 static int
 prepare(struct parent *p, struct err *err)
 {
@@ -90,6 +102,12 @@ prepare(struct parent *p, struct err *err)
 		g->eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	g->listeners = base_calloc(c->nlisteners + 1, sizeof(int));
 	for (size_t i = 0; i < c->nlisteners; i++) {
+		if (c->listeners[i].kind == CONF_STDIO) {
+			if (listen_stdio(g, c, c->listeners[i].address,
+			    err) != 0)
+				return -1;
+			continue;
+		}
 		g->listeners[i] = parent_listen_tcp(c->listeners[i].address,
 		    c->listeners[i].kind == CONF_TRANSPARENT, err);
 		if (g->listeners[i] < 0)
@@ -135,7 +153,8 @@ equip_proxy(struct parent *p, unsigned index)
 	parent_give_eventfd(p, 0, g->eventfds[index]);
 	for (size_t i = 0; i < c->nlisteners; i++)
 		parent_give_listener(p, (int)c->listeners[i].kind,
-		    c->listeners[i].address, g->listeners[i]);
+		    c->listeners[i].address, c->listeners[i].kind ==
+		    CONF_STDIO ? g->stdio[index] : g->listeners[i]);
 }
 
 int

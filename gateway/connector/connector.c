@@ -55,6 +55,56 @@ unpack_off(struct unpack *u)
 }
 
 static void
+unpack_words(struct unpack *u, struct connector_words *w)
+{
+	uint32_t n = unpack_count(u, 4);
+
+	w->v = base_calloc(n + 1, sizeof(*w->v));
+	for (; w->n < n; w->n++)
+		w->v[w->n] = unpack_strdup(u);
+}
+
+static struct connector_stdio *
+unpack_stdio(struct unpack *u)
+{
+	struct connector_stdio *s;
+
+	if (unpack_u8(u) == 0)
+		return NULL;
+	s = base_calloc(1, sizeof(*s));
+	s->digest = unpack_strdup(u);
+	s->directory = unpack_strdup(u);
+	s->network = unpack_u8(u) == 1;
+	unpack_words(u, &s->command);
+	unpack_words(u, &s->read);
+	unpack_words(u, &s->allow);
+	unpack_words(u, &s->env);
+	return s;
+}
+
+static void
+free_words(struct connector_words *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		free(w->v[i]);
+	free(w->v);
+}
+
+static void
+free_stdio(struct connector_stdio *s)
+{
+	if (s == NULL)
+		return;
+	free(s->digest);
+	free(s->directory);
+	free_words(&s->command);
+	free_words(&s->read);
+	free_words(&s->allow);
+	free_words(&s->env);
+	free(s);
+}
+
+static void
 unpack_connector(struct unpack *u, struct connector *c)
 {
 	char **texts[] = { &c->name, &c->path, &c->owner, &c->purpose,
@@ -121,7 +171,9 @@ unpack_connector(struct unpack *u, struct connector *c)
 		unpack_tool(u, &o->tool);
 		o->name = o->tool.name;
 	}
-	if (c->nhosts == 0)
+	c->stdio = unpack_stdio(u);
+	if ((c->nhosts == 0) != (c->stdio != NULL) || (c->stdio != NULL &&
+	    c->kind != CONNECTOR_MCP))
 		u->bad = true;
 }
 
@@ -167,6 +219,7 @@ connector_clear(struct connector *c)
 		free(c->operations[i].method);
 		free(c->operations[i].path);
 	}
+	free_stdio(c->stdio);
 	free(c->off_arguments);
 	free(c->off_results);
 	free(c->hosts);

@@ -3,7 +3,7 @@
  * one file a connector.
  *
  *   name: github                  # [a-z0-9-], unique
- *   kind: mcp                     # or rest
+ *   kind: mcp                     # or rest, or stdio
  *   url: https://api.example.com/mcp
  *   hosts: [api.example.com]      # more hosts of the same service
  *   pin: [10.1.2.3]               # addresses or CIDRs the guard lets through
@@ -28,6 +28,18 @@
  *   graphql: /v1/graphql          # rest: operations there are named by document
  *   operations:                   # rest
  *     - { name: get_item, method: GET, path: "/v1/items/{id}", class: read-only }
+ *
+ * kind: stdio is an MCP server that `portreeve stdio NAME -- CMD` starts beside
+ * its agent; instead of a URL it has
+ *
+ *   command: [node, /srv/notes/index.js]     # this command line, no other
+ *   digest: sha256:HEX            # of the executable
+ *   directory: /srv/notes/data    # where it runs, may read and write; none: where
+ *                                 # the agent started it
+ *   read: [/srv/notes]            # more that it may read
+ *   allow: [/srv/shared]          # more that it may read and write
+ *   env: [NOTES_LANG]             # more of the environment that it gets
+ *   network: host                 # or off, the default
  *
  * Floors: a mutating method is at least moderate, a GraphQL mutation (tool
  * "mutation.FIELD") too; DELETE is dangerous.
@@ -68,6 +80,19 @@ struct connector_operation {
 	struct connector_tool tool;
 };
 
+/* A list of texts, packed: each with its length before it. */
+struct connector_words {
+	char **v;
+	size_t n;
+};
+
+/* What a stdio server is started as, and with. */
+struct connector_stdio {
+	char *digest, *directory;	/* "sha256:..."; "": none */
+	struct connector_words command, read, allow, env;
+	bool network;
+};
+
 struct connector_host {
 	char *host;			/* normalised */
 	uint16_t port;
@@ -89,7 +114,8 @@ struct connector {
 	enum connector_kind kind;
 	bool tls, approved, media_stream;
 	enum policy_state state;
-	struct connector_host *hosts;	/* [0] is the URL's own */
+	struct connector_stdio *stdio;	/* NULL: it has a URL; then kind is MCP */
+	struct connector_host *hosts;	/* [0] is the URL's own; none: stdio */
 	size_t nhosts;
 	struct addr_cidr *pins;
 	size_t npins;

@@ -1,5 +1,6 @@
 /* connector_compile - the compiler's half of connector.h: YAML to sections. */
 #include "connector.h"
+#include "connector_stdio.h"
 #include "connector_via.h"
 
 #include <dirent.h>
@@ -15,7 +16,9 @@
 
 #define SECTION_MAX (16u << 20)
 
-static const char *const kinds[] = { "mcp", "rest" };
+enum { KIND_MCP, KIND_REST, KIND_STDIO };
+
+static const char *const kinds[] = { "mcp", "rest", "stdio" };
 static const char *const media_names[] = { "deny", "stream" };
 static const char *const cred_types[] = { "bearer", "header" };
 
@@ -23,7 +26,8 @@ static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
 	"credential", "upstream_proxy", "media", "log_result", "redaction",
-	"server_requests", "matrix", "tools", "operations", "graphql" };
+	"server_requests", "matrix", "tools", "operations", "graphql",
+	"command", "digest", "directory", "read", "allow", "env", "network" };
 
 static bool
 name_ok(const char *s)
@@ -82,6 +86,7 @@ read_url(const struct yaml_doc *d, const struct yaml_node *root,
 		return -1;
 	}
 	c->tls = u.scheme == HTTP1_HTTPS;
+	free(c->path);
 	c->path = slice_dup(u.path);
 	c->hosts = base_calloc(1, sizeof(*c->hosts));
 	c->hosts[0].host = base_strdup(u.authority.host);
@@ -602,14 +607,17 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 	}
 	c->approved = true;
 	c->log_result = 65536;
-	if (yaml_get_enum(d, root, "kind", kinds, 2, &kind, err) != 0 ||
+	if (yaml_get_enum(d, root, "kind", kinds, ARRAY_LEN(kinds),
+	    &kind, err) != 0 ||
 	    yaml_get_enum(d, root, "state", states, 3, &state, err) != 0 ||
 	    yaml_get_enum(d, root, "media", media_names, 2, &media, err) != 0 ||
 	    yaml_get_bool(d, root, "approved", &c->approved, err) != 0 ||
 	    yaml_get_int(d, root, "log_result", 0, 1 << 20, &c->log_result,
 	    err) != 0)
 		return -1;
-	c->kind = (enum connector_kind)kind;
+	c->kind = kind == KIND_REST ? CONNECTOR_REST : CONNECTOR_MCP;
+	if (kind == KIND_STDIO)
+		c->stdio = base_calloc(1, sizeof(*c->stdio));
 	c->state = (enum policy_state)state;
 	c->media_stream = media == 1;
 	return 0;
@@ -625,11 +633,14 @@ read_connector(const struct conf *conf, const struct redact *rules,
 
 	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
 		*optional[i] = base_strdup("");
+	c->path = base_strdup("/");
 	memcpy(c->matrix, conf->matrix, sizeof(c->matrix));
 	if (conf_refuse_secrets(d, err) != 0 ||
 	    yaml_check_keys(d, root, keys, ARRAY_LEN(keys), err) != 0 ||
 	    read_texts(d, root, c, err) != 0 ||
-	    read_url(d, root, c, err) != 0 ||
+	    (c->stdio != NULL ? connector_stdio_read(d, root, c->stdio, err) :
+	    connector_stdio_none(d, root, err) != 0 ? -1 :
+	    read_url(d, root, c, err)) != 0 ||
 	    read_lists(d, root, c, err) != 0 ||
 	    not_our_own(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
@@ -729,6 +740,7 @@ pack_connector(struct buf *b, const struct connector *c)
 		pack_str(b, c->operations[i].path);
 		pack_tool(b, &c->operations[i].tool);
 	}
+	connector_stdio_pack(b, c->stdio);
 }
 
 /* A credential is one value, sent in one way: what a second connector says of

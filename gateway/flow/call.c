@@ -101,6 +101,8 @@ find_connector(struct exchange *ex)
 	const struct http1_authority *au = &h->authority;
 	uint16_t port;
 
+	if (ex->stdio)
+		return stdio_find(ex);
 	if (ex->mount) {
 		struct slice rest = h->path;
 		bool api = slice_starts(rest, "/api/");
@@ -119,6 +121,8 @@ find_connector(struct exchange *ex)
 			    "There is no %s connector of this name.",
 			    api ? "REST" : "MCP");
 		}
+		if (ex->con->stdio != NULL)
+			return stdio_elsewhere(ex);
 		if (!api && oldsse_mounted(rest))
 			return oldsse_open_mount(ex, rest);
 		const char *base = ex->con->path;
@@ -292,8 +296,9 @@ call_receive(struct exchange *ex)
 	const char *why = NULL;
 
 	if (ex->waiting_body)
-		return read_body(ex);
-	ex->mount = ex->c->kind == CONF_MOUNT;
+		return stdio_take(ex, read_body(ex));
+	ex->stdio = ex->c->kind == CONF_STDIO;
+	ex->mount = ex->stdio || ex->c->kind == CONF_MOUNT;
 	ex->bearer = ex->c->kind != CONF_EXPLICIT;
 	if (ex->mount && ex->req->method_id == HTTP1_M_CONNECT)
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
@@ -326,7 +331,7 @@ call_receive(struct exchange *ex)
 	    HTTP1_F_ACCEPT), "text/event-stream");
 	if ((r = choose_body(ex)) != STEP_DONE)
 		return r;
-	return ex->gated ? read_body(ex) : STEP_DONE;
+	return ex->gated ? stdio_take(ex, read_body(ex)) : STEP_DONE;
 }
 
 /* --- CLASSIFY ------------------------------------------------------------ */
@@ -446,7 +451,8 @@ call_classify(struct exchange *ex)
 	a->connector = ex->con->name;
 	a->environment = ex->con->environment;
 	a->data_class = ex->con->data_class;
-	ex->target = (char *)(uintptr_t)agent_url(ex);
+	ex->target = ex->stdio ? arena_printf(ex->a, "stdio:%s",
+	    ex->con->name) : (char *)(uintptr_t)agent_url(ex);
 	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
@@ -768,7 +774,6 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 {
 	struct buf *o = &ex->uout;
 	const struct http1_head *h = ex->req;
-	const struct connector_host *host = &ex->con->hosts[0];
 	struct slice body = ex->new_body.len > 0 ? buf_slice(&ex->new_body) :
 	    buf_slice(&ex->body);
 	struct http1_authority au = { 0 };
@@ -780,12 +785,13 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 	if (ex->c->tunnel)
 		au = ex->c->authority;
 	else
-		snprintf(au.host, sizeof(au.host), "%s", host->host);
+		snprintf(au.host, sizeof(au.host), "%s", ex->stdio ?
+		    ex->con->name : ex->con->hosts[0].host);
 	au.host_n = (uint16_t)strlen(au.host);
 	au.kind = strchr(au.host, ':') != NULL ? HTTP1_HOST_V6 :
 	    HTTP1_HOST_NAME;
-	if (!ex->c->tunnel)
-		au.port = host->port;
+	if (!ex->c->tunnel && !ex->stdio)
+		au.port = ex->con->hosts[0].port;
 	if (au.port == (ex->con->tls ? 443 : 80))
 		au.port = 0;
 	r |= http1_write_request(o, h->method, ex->up_path, ex->up_query);
@@ -880,6 +886,8 @@ call_forward(struct exchange *ex)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");
 	ex->request_head_sent = true;
+	if (ex->stdio)
+		return stdio_forward(ex);
 	snprintf(port, sizeof(port), "%u", t.port);
 	struct slice bar = SLICE("|"), parts[] = { slice_str(ex->con->name),
 		bar, slice_str(t.host), SLICE(":"), slice_str(port), bar,

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -89,6 +90,18 @@ conn_close(struct conn *c)
 	stream_free(c->s);
 	c->s = NULL;
 	conn_free(c);
+}
+
+struct stream *
+conn_hand_over(struct conn *c, struct loop_fd **watch_r)
+{
+	struct stream *s = c->s;
+
+	*watch_r = c->watch;
+	c->watch = NULL;
+	c->s = NULL;
+	conn_free(c);
+	return s;
 }
 
 static void
@@ -751,6 +764,17 @@ conn_accept_again(struct flow *f, bool again)
 		    again ? LOOP_READ : 0);
 }
 
+/* Who connected to a unix socket, as far as the kernel knows. */
+static void
+local_source(int fd, char text[ADDR_TEXT_MAX])
+{
+	struct ucred u;
+	socklen_t n = sizeof(u);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &u, &n) == 0)
+		snprintf(text, ADDR_TEXT_MAX, "uid %u pid %d", u.uid, u.pid);
+}
+
 void
 conn_accept(struct listener *l)
 {
@@ -779,7 +803,9 @@ conn_accept(struct listener *l)
 		struct conn *c = conn_new(f, l->kind);
 
 		c->s = stream_plain(fd, slice_make("", 0));
-		if (addr_from_sockaddr((struct sockaddr *)&ss, &a)) {
+		if (l->kind == CONF_STDIO) {
+			local_source(fd, c->source);
+		} else if (addr_from_sockaddr((struct sockaddr *)&ss, &a)) {
 			addr_format(&a, c->source);
 			balancer_accept(l, c, &a);
 		}

@@ -176,6 +176,7 @@ flow_reload(struct flow *f, const struct snap *snap, struct err *err)
 	}
 	view_unref(f->view);
 	f->view = v;
+	stdio_reloaded(f);
 	upstream_pool_set_connect_ms(f->pool,
 	    (uint64_t)v->conf->limits.connect_ms);
 	emit_set_patience(f->emit, (uint64_t)v->conf->limits.record_ms);

@@ -256,6 +256,9 @@ void conn_flush(void *c);
 /* The exchange is over and what came from upstream is still in c->out. */
 void conn_keep_leftover(struct conn *c, const struct exchange *ex);
 bool conn_leftover_killed(struct conn *c);
+/* The connection becomes something else's: its stream and watch are *given*,
+ * the connection and its exchange are no more. */
+struct stream *conn_hand_over(struct conn *c, struct loop_fd **watch_r);
 /* The exchange is over: read the next request, or close. */
 void conn_next(struct conn *c, bool keep);
 void conn_begin_sniff(struct conn *c);
@@ -294,6 +297,10 @@ enum step {
 
 enum resp_mode { RESP_HEAD, RESP_WHOLE, RESP_SSE, RESP_STREAM, RESP_END };
 
+/* What a shim asks on its socket: a call, as on a mount; to become a lane to
+ * its server; to note what its server does. */
+enum stdio_ask { STDIO_CALL, STDIO_LANE, STDIO_NOTE };
+
 struct exchange {
 	struct list link;
 	struct flow *f;
@@ -309,6 +316,9 @@ struct exchange {
 	struct http1_body req_body;
 	bool mount, bearer;		/* bearer: the token is in Authorization */
 	bool keep_alive, head_only, wants_sse;
+	bool stdio;			/* of a shim: see stdio.c */
+	enum stdio_ask stdio_ask;
+	char *lane_key;			/* waits for a lane of this key */
 	struct slice up_path, up_query;
 	struct connector *con;
 	size_t con_at;			/* its index in the view */
@@ -567,6 +577,8 @@ void record_call(struct exchange *ex, struct jsonw *w, struct buf *b,
     struct uuid id, enum event_type type, bool with_arguments);
 int record_decision(struct exchange *ex, emit_done_fn *done);
 void record_outcome(struct exchange *ex, const char *status);
+void record_stdio(const struct exchange *ex, const char *phase,
+    struct slice detail);
 void record_exception(struct exchange *ex, enum reason r, bool allowed,
     const char *detail);
 void record_refused(struct flow *f, const struct conn *c, enum event_type t,
@@ -633,6 +645,20 @@ void splice_data(struct conn *c);
 void splice_free(struct splice *s);
 /* Does a kill of the people behind it, or of all, stand against it? */
 bool splice_killed(const struct splice *s);
+
+/* ---- stdio servers ------------------------------------------------------------ */
+
+/* The connector of a request on the shims' socket, and what is asked. */
+enum step_result stdio_find(struct exchange *ex);
+/* A mount was asked for one. */
+enum step_result stdio_elsewhere(struct exchange *ex);
+/* read: how far the body is. Answers a lane's or a note's request once it is
+ * there; else it is read's turn. */
+enum step_result stdio_take(struct exchange *ex, enum step_result read);
+/* FORWARD to a shim's server. */
+enum step_result stdio_forward(struct exchange *ex);
+/* After a reload: each shim shows its command and digest again. */
+void stdio_reloaded(struct flow *f);
 
 /* ---- balancers in front: the PROXY protocol --------------------------------------- */
 

@@ -27,8 +27,8 @@ static const char *
 transport(const struct exchange *ex)
 {
 	/* The connection may be gone by now. */
-	return conf_listener_names[ex->mount ? CONF_MOUNT : ex->bearer ?
-	    CONF_TRANSPARENT : CONF_EXPLICIT];
+	return conf_listener_names[ex->stdio ? CONF_STDIO : ex->mount ?
+	    CONF_MOUNT : ex->bearer ? CONF_TRANSPARENT : CONF_EXPLICIT];
 }
 
 /* What all events of a call say alike, from "call" on; written once. */
@@ -251,6 +251,29 @@ record_refused(struct flow *f, const struct conn *c, enum event_type t,
 	buf_free(&b);
 	if (id_r != NULL)
 		*id_r = id;
+}
+
+void
+record_stdio(const struct exchange *ex, const char *phase,
+    struct slice detail)
+{
+	struct uuid id = uuid_v7(), none = { { 0 } };
+	struct jsonw w;
+	struct buf b;
+
+	buf_init(&b, 65536);
+	event_begin(&w, &b, id, EVENT_STDIO_SERVER, ROLE_PROXY);
+	principal(&w, &ex->session->who);
+	jsonw_str(&w, "source", ex->c->source);
+	jsonw_str(&w, "transport", "stdio");
+	jsonw_str(&w, "connector", ex->con->name);
+	jsonw_str(&w, "phase", phase);
+	jsonw_slice(&w, "detail", detail);
+	event_end(&w);
+	if (emit_event(ex->f->emit, id, none, buf_slice(&b), NULL, NULL) != 0)
+		log_error("event queue full: what a stdio server did is "
+		    "unrecorded");
+	buf_free(&b);
 }
 
 int

@@ -536,7 +536,9 @@ on_complete(struct exchange *ex)
 		struct upstream *u = ex->u;
 
 		ex->u = NULL;
-		if (ex->resp->keep_alive && ex->uin.len == 0 &&
+		/* A lane of before a reload shows its digest again. */
+		if (!(ex->stdio && ex->view != ex->f->view) &&
+		    ex->resp->keep_alive && ex->uin.len == 0 &&
 		    !ex->u_eof && ex->request_sent &&
 		    ex->resp->framing != HTTP1_BODY_CLOSE)
 			upstream_put(u);

@@ -210,6 +210,49 @@ upstream_put(struct upstream *u)
 }
 
 void
+upstream_adopt(struct upstream_pool *p, struct slice key, struct stream *s,
+    struct loop_fd *watch)
+{
+	struct upstream *u = base_calloc(1, sizeof(*u));
+
+	u->pool = p;
+	u->s = s;
+	u->watch = watch;
+	u->key = slice_dup(key);
+	upstream_put(u);
+}
+
+struct upstream *
+upstream_take(struct upstream_pool *p, struct slice key)
+{
+	struct upstream *u = map_get(&p->by_key, key);
+
+	if (u == NULL)
+		return NULL;
+	unlink_idle(u);
+	loop_fd_rebind(u->watch, LOOP_READ, NULL, NULL);
+	return u;
+}
+
+void
+upstream_drop(struct upstream_pool *p, const char *prefix)
+{
+	size_t i = 0;
+	struct slice key;
+	void *v;
+
+	while (map_next(&p->by_key, &i, &key, &v)) {
+		struct upstream *u = v;
+
+		if (!slice_starts(key, prefix))
+			continue;
+		unlink_idle(u);
+		upstream_close(u, false);
+		i = 0;		/* the map has changed */
+	}
+}
+
+void
 upstream_watch(struct upstream *u, unsigned events, loop_fd_fn *fn, void *ctx)
 {
 	if (u->h2 != NULL)
@@ -524,12 +567,10 @@ struct upstream_request *
 upstream_get(struct upstream_pool *p, const struct upstream_target *t,
     upstream_done_fn *fn, void *ctx)
 {
-	struct upstream *u = map_get(&p->by_key, t->key);
+	struct upstream *u = upstream_take(p, t->key);
 	struct upstream_request *r;
 
 	if (u != NULL) {
-		unlink_idle(u);
-		loop_fd_rebind(u->watch, LOOP_READ, NULL, NULL);
 		fn(ctx, u, REASON_NONE, "");
 		return NULL;
 	}

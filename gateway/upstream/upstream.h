@@ -63,6 +63,15 @@ struct upstream_request *upstream_get(struct upstream_pool *p,
     const struct upstream_target *t, upstream_done_fn *fn, void *ctx);
 void upstream_cancel(struct upstream_request *r);	/* NULL-safe */
 
+/* A connection that the other side opened, *taken* with its watch: idle in the
+ * pool under this key, which begins with no host's. */
+void upstream_adopt(struct upstream_pool *p, struct slice key,
+    struct stream *s, struct loop_fd *watch);
+/* An idle one of this key, with no handler; NULL: there is none. */
+struct upstream *upstream_take(struct upstream_pool *p, struct slice key);
+/* Closes what is idle under keys that begin so. */
+void upstream_drop(struct upstream_pool *p, const char *prefix);
+
 void upstream_watch(struct upstream *u, unsigned events, loop_fd_fn *fn,
     void *ctx);
 /* Back to the pool: only after a complete, well-framed response. */

@@ -16,6 +16,7 @@
  *     - mount: 127.0.0.1:8080
  *       proxy_protocol: { from: [10.0.0.0/8] }   # balancers in front
  *     - transparent: 127.0.0.1:8443        # TPROXY
+ *     - stdio: /run/portreeve/stdio  # a folder: where `portreeve stdio` asks
  *   connectors: connectors.d       # relative to this file
  *   rules: /usr/share/portreeve/rules   # detection/, redaction/, injection/
  *   uncatalogued: refuse           # or splice
@@ -51,6 +52,7 @@ enum conf_class { CONF_UNKNOWN, CONF_DANGEROUS, CONF_MODERATE, CONF_READ_ONLY,
 /* Zero means deny. */
 enum conf_effect { CONF_DENY, CONF_HOLD, CONF_ALLOW, CONF_EFFECTS };
 enum conf_listener_kind { CONF_EXPLICIT, CONF_MOUNT, CONF_TRANSPARENT,
+	CONF_STDIO,
 	CONF_LISTENER_KINDS };
 enum conf_sink_type { CONF_SINK_FILE, CONF_SINK_SYSLOG, CONF_SINK_TYPES };
 
@@ -64,7 +66,8 @@ extern const char *const conf_effect_names[CONF_EFFECTS];
 
 struct conf_listener {
 	enum conf_listener_kind kind;
-	char *address;			/* "127.0.0.1:3128", "[::1]:8080" */
+	char *address;			/* "127.0.0.1:3128", "[::1]:8080"; stdio: the
+					 * folder of the proxies' sockets */
 	char **from;			/* "ip" or "ip/bits": who sends a
 					 * PROXY protocol header, and must */
 	size_t nfrom;

@@ -291,6 +291,33 @@ read_proxies(struct reader *r, const struct yaml_node *v)
 	return 0;
 }
 
+/* A unix socket a proxy in this folder: 108 bytes hold no longer path. */
+#define STDIO_FOLDER_MAX 90
+
+static int
+read_stdio_listener(struct reader *r, const struct yaml_node *v)
+{
+	char *path = NULL;
+
+	if (get_path(r, v, "stdio", &path) != 0)
+		return -1;
+	for (size_t i = 0; i < r->c->nlisteners; i++)
+		if (r->c->listeners[i].kind == CONF_STDIO) {
+			yaml_err(r->d, v->items[0], r->err,
+			    "`stdio` is listened on twice");
+			free(path);
+			return -1;
+		}
+	if (strlen(path) > STDIO_FOLDER_MAX) {
+		yaml_err(r->d, v->items[0], r->err, "`stdio` is longer than a "
+		    "unix socket's folder may be (%d bytes)", STDIO_FOLDER_MAX);
+		free(path);
+		return -1;
+	}
+	listener_add(r->c, CONF_STDIO, path);
+	return 0;
+}
+
 static int
 read_listener(struct reader *r, const struct yaml_node *v)
 {
@@ -312,13 +339,15 @@ read_listener(struct reader *r, const struct yaml_node *v)
 		return -1;
 	const struct yaml_node *at = yaml_get(v, keys[kind]);
 
-	if (v->n != (balanced ? 2 : 1) || at == NULL ||
-	    (balanced && kind == CONF_TRANSPARENT)) {
+	if (v->n != (balanced ? 2 : 1) || at == NULL || (balanced &&
+	    kind != CONF_EXPLICIT && kind != CONF_MOUNT)) {
 		yaml_err(r->d, v, r->err, "a listener is one of `explicit`, "
-		    "`mount` and `transparent` with its address; the first two"
-		    " may have `proxy_protocol`");
+		    "`mount` and `transparent` with its address, or `stdio` "
+		    "with a folder; the first two may have `proxy_protocol`");
 		return -1;
 	}
+	if (kind == CONF_STDIO)
+		return read_stdio_listener(r, v);
 	if (yaml_get_str(r->d, v, keys[kind], &text, r->err) != 0)
 		return -1;
 	if (!split_address(slice_str(text), &host, &port) ||

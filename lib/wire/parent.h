@@ -67,5 +67,9 @@ int parent_listen_tcp(const char *address, bool transparent, struct err *err)
     MUST_USE;
 int parent_listen_unix(const struct conf *c, const char *name,
     struct err *err) MUST_USE;
+/* FOLDER/INDEX.sock, which everybody may connect to: a task token says who
+ * asks. The folder is made, 0755. */
+int parent_listen_stdio(const char *folder, unsigned index, struct err *err)
+    MUST_USE;
 
 #endif

@@ -71,6 +71,43 @@ parent_listen_tcp(const char *address, bool transparent, struct err *err)
 	return fd;
 }
 
+static int
+listen_at(struct sockaddr_un *sa, mode_t mode, struct err *err)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	    0);
+
+	unlink(sa->sun_path);
+	mode_t old = umask(0777 & ~mode);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)sa, sizeof(*sa)) != 0 ||
+	    listen(fd, 64) != 0) {
+		err_set(err, "%s: %s", sa->sun_path, strerror(errno));
+		base_close(&fd);
+	}
+	umask(old);
+	return fd;
+}
+
+int
+parent_listen_stdio(const char *folder, unsigned index, struct err *err)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+
+	if ((size_t)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/%u.sock",
+	    folder, index) >= sizeof(sa.sun_path)) {
+		err_set(err, "stdio: %s is too long for a socket's path",
+		    folder);
+		return -1;
+	}
+	if ((mkdir(folder, 0755) != 0 && errno != EEXIST) ||
+	    chmod(folder, 0755) != 0) {
+		err_set(err, "stdio: %s: %s", folder, strerror(errno));
+		return -1;
+	}
+	return listen_at(&sa, 0666, err);
+}
+
 int
 parent_listen_unix(const struct conf *c, const char *name, struct err *err)
 {
@@ -83,16 +120,7 @@ parent_listen_unix(const struct conf *c, const char *name, struct err *err)
 		    c->run_dir);
 		return -1;
 	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	unlink(sa.sun_path);
-	mode_t old = umask(0177);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0 ||
-	    listen(fd, 64) != 0) {
-		err_set(err, "%s: %s", sa.sun_path, strerror(errno));
-		base_close(&fd);
-	}
-	umask(old);
+	fd = listen_at(&sa, 0600, err);
 	if (fd >= 0 && geteuid() == 0 && c->user != NULL) {
 		struct passwd *pw = getpwnam(c->user);
 

@@ -151,6 +151,28 @@ def latency(b):
                 tell(n, added, "us")
 
 
+def stdio(b):
+    """A local server on stdio, bare and through portreeve stdio."""
+    cwd = b.scene.dir / "stdio"
+    cwd.mkdir()
+    bare = rig.round_trips(rig.STDIO_ECHO, float(b.seconds), cwd)
+    through = with_subject(b, rig.Portreeve, lambda x: rig.round_trips(
+        [rig.BIN / "portreeve", "stdio", "--socket", x.stdio, "stdio", "--",
+         *rig.STDIO_ECHO], float(b.seconds), cwd,
+        {"PORTREEVE_TOKEN": x.token("coder")}))
+    if through is None:
+        return
+    commit = ledger_single(b)
+    put("stdio, one commit of one row, p50", commit, "us")
+    for q, at in (("p50", 0.5), ("p99", 0.99)):
+        was, now = (v[int(len(v) * at)] for v in (bare, through))
+        put(f"stdio, bare server, {q}", was, "us")
+        put(f"stdio, portreeve, {q}", now, "us", "bare server", was)
+        put(f"stdio, added, {q}", now - was, "us")
+        tell(f"stdio, added, {q}", now - was, "us", f"{commit:.0f} commit"
+             if q == "p50" else "")
+
+
 def ledger_run(b):
     if b.ledger is None:
         d = b.scene.dir / "ledger"
@@ -341,7 +363,8 @@ def bulk(b):
 
 
 SCENARIOS = {f.__name__: f for f in (
-    idle, ledger, redaction, calls, h2, latency, connections, streams, kill, bulk)}
+    idle, ledger, redaction, calls, h2, latency, connections, streams, kill,
+    bulk, stdio)}
 
 
 # --- running ------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 configurations, and what a process has used of CPU and memory."""
 import atexit
 import base64
+import hashlib
 import json
 import os
 import pathlib
@@ -27,6 +28,7 @@ NAMES = 1900            # fresh leaves; the authority takes 2,048 hosts
 SUBJECT_CPU, LOAD_CPU = 0, 1
 PINNED = (os.cpu_count() or 1) > 1
 ROOTLY = os.geteuid() == 0
+STDIO_ECHO = [os.path.realpath(sys.executable), str(HERE / "stdio_echo.py")]
 
 
 class Broken(Exception):
@@ -79,8 +81,8 @@ running = []
 def start(cmd, cpu, log, priority=10, **kw):
     p = subprocess.Popen([str(c) for c in cmd],
                          preexec_fn=_quick(cpu, priority),
-                         stdin=subprocess.DEVNULL,
-                         stderr=open(log, "ab"), **kw)
+                         stderr=open(log, "ab"),
+                         **{"stdin": subprocess.DEVNULL, **kw})
     running.append(p)
     return p
 
@@ -328,6 +330,43 @@ def measure_h2(subject, connections, streams, seconds):
 
 # --- the subjects ---------------------------------------------------------------
 
+def digest(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+def round_trips(cmd, seconds, cwd, env=None):
+    """One JSON-RPC call of 1 KB after another through a server on stdio:
+    sorted microseconds of each."""
+    p = start(cmd, SUBJECT_CPU, cwd / "stdio.log", cwd=cwd, text=True,
+              stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+              env={**os.environ, **(env or {})})
+    line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                       "params": {"name": "echo", "arguments": {
+                           "text": "x" * 900}}}) + "\n"
+
+    def one():
+        at = time.monotonic_ns()
+        p.stdin.write(line)
+        p.stdin.flush()
+        got = json.loads(p.stdout.readline() or "{}")
+        took = (time.monotonic_ns() - at) / 1000
+        if "content" not in got.get("result", {}) or \
+                got["result"].get("isError"):
+            raise Broken(f"stdio: {got}")
+        return took
+    try:
+        for _ in range(50):
+            one()
+        end = time.monotonic() + seconds
+        took = []
+        while time.monotonic() < end:
+            took.append(one())
+        return sorted(took)
+    finally:
+        p.stdin.close()
+        stop(p)
+
+
 class Subject:
     """What stands between the load and the origin; this one is nothing."""
     name = "direct"
@@ -494,6 +533,20 @@ agents: [neighbour]
 tools:
   echo: {{ class: read-only }}
 """)
+        self.stdio = base / "stdio"
+        echo = ", ".join(json.dumps(w) for w in STDIO_ECHO)
+        (base / "connectors.d/stdio.yaml").write_text(f"""\
+name: stdio
+kind: stdio
+command: [{echo}]
+digest: sha256:{digest(STDIO_ECHO[0])}
+read: [{sys.base_prefix}, {ROOT}/tests/bench]
+owner: bench
+purpose: measuring
+agents: [coder]
+tools:
+  echo: {{ class: read-only }}
+""")
         self.conf = base / "portreeve.yaml"
         self.conf.write_text(f"""\
 state: {base}/state
@@ -501,6 +554,7 @@ run: {base}/run
 {user}proxies: 1
 listen:
   - explicit: 127.0.0.1:{port}
+  - stdio: {self.stdio}
 connectors: connectors.d
 rules: {ROOT}/rules
 trust: {{ system: false, files: [{d}/ca.crt] }}
@@ -522,10 +576,13 @@ sinks:
         self.proxy = f"127.0.0.1:{port}"
         self.args = self.agent("coder")
 
+    def token(self, name):
+        return self.run("session", "open", "--user", "alice", "--agent",
+                        name, "--for", "1h").stdout.strip()
+
     def agent(self, name):
         """The load's arguments for an agent of this name."""
-        token = self.run("session", "open", "--user", "alice", "--agent",
-                         name, "--for", "1h").stdout.strip()
+        token = self.token(name)
         auth = base64.b64encode(f"{name}:{token}".encode()).decode()
         return ("-x", self.proxy, "-a", f"Basic {auth}")
 

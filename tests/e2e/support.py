@@ -226,11 +226,13 @@ class Gateway:
         self.proc = None
         self.starts = 0
         self.stopped_well = True
+        self.stdio = self.dir / "stdio"
         settings = {
             "state": str(self.state), "run": str(self.run),
             "proxies": 1,
             "listen": [{"explicit": f"127.0.0.1:{self.proxy_port}"},
-                       {"mount": f"127.0.0.1:{self.mount_port}"}],
+                       {"mount": f"127.0.0.1:{self.mount_port}"},
+                       {"stdio": str(self.stdio)}],
             "connectors": "connectors.d", "rules": str(ROOT / "rules"),
             "trust": {"system": False, "files":
                       [str(certs.ca)] if certs else []},

@@ -74,10 +74,14 @@ check_compiled(const struct connector_set *set)
 {
 	const struct connector *c = &set->v[0];
 
-	ASSERT(set->n == 1 && c->nhosts > 0 && c->nagents > 0);
+	ASSERT(set->n == 1 && c->nagents > 0);
+	ASSERT((c->nhosts > 0) == (c->stdio == NULL));
 	ASSERT(connector_named(set, slice_str(c->name)) == c);
-	ASSERT(connector_at(set, c->hosts[0].host, c->hosts[0].port,
-	    slice_str(c->path)) == c);
+	if (c->stdio == NULL)
+		ASSERT(connector_at(set, c->hosts[0].host, c->hosts[0].port,
+		    slice_str(c->path)) == c);
+	else
+		ASSERT(c->stdio->command.n > 0 && c->kind == CONNECTOR_MCP);
 	for (size_t i = 0; i < c->noperations; i++) {
 		const struct connector_operation *o = &c->operations[i];
 

@@ -123,6 +123,7 @@ static const char full[] =
     "  - explicit: 127.0.0.1:0\n"
     "  - mount: \"[::1]:8080\"\n"
     "  - explicit: 10.0.0.1:3128\n"
+    "  - stdio: run/stdio\n"
     "connectors: c.d\n"
     "rules: ../rules\n"
     "uncatalogued: splice\nkeeper_key: keys/k\n"
@@ -153,7 +154,10 @@ check_full(const struct conf *c)
 	assert_string_equal(c->user, "gate");
 	assert_true(c->sandbox_best_effort);
 	assert_true(c->proxies >= 1);
-	assert_int_equal(c->nlisteners, 3);
+	assert_int_equal(c->nlisteners, 4);
+	assert_int_equal(c->listeners[3].kind, CONF_STDIO);
+	assert_string_equal(c->listeners[3].address,
+	    "/etc/portreeve/run/stdio");
 	assert_int_equal(c->listeners[1].kind, CONF_MOUNT);
 	assert_string_equal(c->listeners[1].address, "[::1]:8080");
 	assert_string_equal(c->connectors_dir, "/etc/portreeve/c.d");
@@ -293,6 +297,11 @@ test_errors(void **st)
 		{ "listen: [{explict: '127.0.0.1:1'}]", "1:11",
 		    "did you mean `explicit`?" },
 		{ "listen: [{}]", "1:10", "one of" },
+		{ "listen: [{stdio: a}, {stdio: b}]", "1:30", "twice" },
+		{ "listen: [{stdio: a, proxy_protocol: { from: [10.0.0.1] }}]",
+		    "1:10", "one of" },
+		{ "listen: [{stdio: ''}]", "1:18", "must be a path" },
+		{ "listen: [{stdio: [a]}]", "1:18", "" },
 		{ "listen: [{mount: '127.0.0.1:1'}, {explicit: "
 		    "'127.0.0.1:1'}]", "1:45", "twice" },
 		{ "uncatalogued: open", "1:15", "known: refuse, splice" },

@@ -13,6 +13,9 @@
 #include "connector.h"
 #include "pack.h"
 
+#define DIGEST "sha256:" "0123456789abcdef0123456789abcdef" \
+    "0123456789abcdef0123456789abcdef"
+#define STDIO "name: x\nkind: stdio\nagents: [a]\ncommand: [node, a.js]\n"
 #define BASE "name: x\nurl: https://a.example/mcp\nagents: [a]\n"
 
 static struct conf conf = { .matrix = {
@@ -114,6 +117,28 @@ test_errors(void **st)
 		{ BASE "hosts: [\"a b\"]\n", "c.yaml:4:9: a b is no host" },
 		{ BASE "state: ask-all\n", "c.yaml:4:8: " },
 		{ BASE "kind: mpc\n", "c.yaml:4:7: .*mcp" },
+		{ BASE "command: [x]\n", "c.yaml:4:10: command: is for" },
+		{ BASE "network: off\n", "c.yaml:4:10: network: is for" },
+		{ STDIO, "--pin" },
+		{ STDIO "digest: sha256:00\n", "--pin" },
+		{ STDIO "digest: md5:00\n", "--pin" },
+		{ "name: x\nkind: stdio\nagents: [a]\ndigest: " DIGEST "\n",
+		    "--pin" },
+		{ STDIO "digest: " DIGEST "\nurl: https://a.example/\n",
+		    "c.yaml:6:6: url: a connector of kind stdio" },
+		{ STDIO "digest: " DIGEST "\ncredential: { name: g }\n",
+		    "credential: a connector of kind stdio" },
+		{ STDIO "digest: " DIGEST "\nread: [srv]\n",
+		    "c.yaml:6:8: read: must be absolute" },
+		{ STDIO "digest: " DIGEST "\nallow: /srv\n",
+		    "c.yaml:6:8: allow: must be a list" },
+		{ STDIO "digest: " DIGEST "\ndirectory: data\n",
+		    "c.yaml:6:12: directory: must be" },
+		{ STDIO "digest: " DIGEST "\nnetwork: on\n", "off" },
+		{ STDIO "digest: " DIGEST "\nenv: [LD_PRELOAD]\n",
+		    "c.yaml:6:7: env: LD_PRELOAD is not" },
+		{ STDIO "digest: " DIGEST "\nenv: [A, AWS_PROFILE]\n",
+		    "c.yaml:6:10: env: AWS_PROFILE is not" },
 		{ BASE "approved: yess\n", "c.yaml:4:11: " },
 		{ BASE "log_result: -1\n", "c.yaml:4:13: " },
 		{ BASE "credential: { name: g, type: bearr }\n", "bearer" },
@@ -498,6 +523,34 @@ test_folder(void **st)
 /* A section cut at every byte, and every byte of it changed, is refused or
  * read within its bounds (ASan sees). */
 static void
+test_stdio(void **st)
+{
+	struct connector_set *set = compile(STDIO "digest: " DIGEST "\n"
+	    "directory: /srv/d\nread: [/srv/a, /srv/b]\nallow: [/srv/c]\n"
+	    "env: [LANG_OF_NOTES]\nnetwork: host\n");
+	const struct connector_stdio *s = set->v[0].stdio;
+
+	(void)st;
+	assert_int_equal(set->v[0].kind, CONNECTOR_MCP);
+	assert_int_equal(set->v[0].nhosts, 0);
+	assert_non_null(s);
+	assert_string_equal(s->digest, DIGEST);
+	assert_string_equal(s->directory, "/srv/d");
+	assert_int_equal(s->command.n, 2);
+	assert_string_equal(s->command.v[1], "a.js");
+	assert_int_equal(s->read.n, 2);
+	assert_string_equal(s->allow.v[0], "/srv/c");
+	assert_string_equal(s->env.v[0], "LANG_OF_NOTES");
+	assert_true(s->network);
+	assert_null(connector_at(set, "x", 80, slice_make(NULL, 0)));
+	connector_set_free(set);
+	set = compile(STDIO "digest: " DIGEST "\n");
+	assert_false(set->v[0].stdio->network);
+	assert_string_equal(set->v[0].stdio->directory, "");
+	connector_set_free(set);
+}
+
+static void
 test_malformed_section(void **st)
 {
 	struct err err = { 0 };
@@ -547,6 +600,7 @@ main(void)
 		cmocka_unit_test(test_asks),
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_folder),
+		cmocka_unit_test(test_stdio),
 		cmocka_unit_test(test_malformed_section),
 	};
 

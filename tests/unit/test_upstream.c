@@ -301,6 +301,40 @@ test_cancel(void **st)
 	done();
 }
 
+/* A connection of the other side: found by its key alone, dropped by the
+ * beginning of it, gone when its other end is. */
+static void
+test_adopted(void **st)
+{
+	struct upstream *u;
+	int pair[2];
+
+	(void)st;
+	make_pool(2000, 60000, 8);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+		struct stream *s = stream_plain(pair[0], slice_make("", 0));
+
+		upstream_adopt(pool, i == 2 ? SLICE("other") : SLICE("lane|a"), s,
+		    loop_fd_add(l, pair[0], LOOP_READ, NULL, NULL));
+		if (i == 1)
+			close(pair[1]);
+	}
+	assert_null(upstream_take(pool, SLICE("lane|b")));
+	wait_ms(30);			/* the second one has ended */
+	u = upstream_take(pool, SLICE("lane|a"));
+	assert_non_null(u);
+	assert_null(upstream_take(pool, SLICE("lane|a")));
+	assert_int_equal(stream_write(u->s, "x", 1), 1);
+	upstream_put(u);
+	upstream_drop(pool, "lane|");
+	assert_null(upstream_take(pool, SLICE("lane|a")));
+	u = upstream_take(pool, SLICE("other"));
+	assert_non_null(u);
+	upstream_close(u, false);
+	done();
+}
+
 static void
 test_timeout(void **st)
 {
@@ -342,6 +376,7 @@ main(void)
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_adopted),
 		cmocka_unit_test(test_timeout),
 	};
 

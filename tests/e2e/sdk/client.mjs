@@ -6,6 +6,8 @@ import { SSEClientTransport } from
   "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from
   "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { StdioClientTransport } from
+  "@modelcontextprotocol/sdk/client/stdio.js";
 import { LoggingMessageNotificationSchema } from
   "@modelcontextprotocol/sdk/types.js";
 import readline from "node:readline";
@@ -15,16 +17,17 @@ const aborts = new Map();
 const say = (o) => process.stdout.write(JSON.stringify(o) + "\n");
 
 const actions = {
-  async connect({ n, url, headers, sse }) {
+  async connect({ n, url, headers, sse, stdio }) {
     client = new Client({ name: "test", version: "1" });
     client.onerror = (e) => say({ n: 0, event: "onerror", text: String(e) });
     client.setNotificationHandler(LoggingMessageNotificationSchema, (m) =>
       say({ n: 0, event: "log", text: String(m.params.data) }));
-    transport = new (sse ? SSEClientTransport :
-      StreamableHTTPClientTransport)(new URL(url), { requestInit: { headers } });
+    const kind = sse ? SSEClientTransport : StreamableHTTPClientTransport;
+    transport = stdio ? new StdioClientTransport(stdio) :
+      new kind(new URL(url), { requestInit: { headers } });
     await client.connect(transport);
     return { server: client.getServerVersion().name,
-      version: transport.protocolVersion };
+      version: transport.protocolVersion ?? null };
   },
   async list() {
     return (await client.listTools()).tools.map((t) => t.name);
@@ -43,7 +46,7 @@ const actions = {
     return {};
   },
   async close() {
-    await transport.terminateSession();
+    await transport.terminateSession?.();
     await client.close();
     return {};
   },

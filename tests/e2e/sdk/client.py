@@ -7,7 +7,8 @@ import sys
 
 import anyio
 import httpx2
-from mcp import Client
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 scopes = {}
@@ -23,14 +24,19 @@ class Actions:
         self.stack = contextlib.AsyncExitStack()
         self.client = None
 
-    async def connect(self, n, url, headers):
+    async def transport(self, url, headers, stdio):
+        if stdio:
+            return stdio_client(StdioServerParameters(**stdio))
         http = await self.stack.enter_async_context(httpx2.AsyncClient(
             headers=headers, timeout=httpx2.Timeout(30, read=300)))
+        return streamable_http_client(url, http_client=http)
+
+    async def connect(self, n, url=None, headers=None, stdio=None):
 
         async def log(m):
             say(n=0, event="log", text=str(m.data))
         self.client = await self.stack.enter_async_context(Client(
-            streamable_http_client(url, http_client=http), cache=None,
+            await self.transport(url, headers, stdio), cache=None,
             logging_callback=log))
         return {"server": self.client.server_info.name,
                 "version": self.client.protocol_version}

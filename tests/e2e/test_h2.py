@@ -161,6 +161,12 @@ with suite.case("calls that begin at once share a connection behind"):
         used = {c.answer(i).body.split()[1] for i in ids}
         check(len(used) < 20, f"{len(used)} connections")
 
+with suite.case("the gateway's own pages, over HTTP/2"):
+    for path in ("/", "/portreeve/", "/nothing"):
+        a, v = version("--http2", url=f"https://trust.portreeve.internal{path}")
+        check(v == "HTTP/2" and a.status in (200, 404), repr(a))
+    equal(gw.roles()["proxy"], proxy, "proxy")
+
 with suite.case("HEAD, 304 and 204 over HTTP/2"):
     for path, args, want in (("/bare?status=304&length=77", (), "77"),
                              ("/bare?status=200&length=78", ("-I",), "78"),

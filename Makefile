@@ -44,8 +44,10 @@ LIBS := $(foreach r,$(RANKS),$(O)/librank$(r).a)
 # From the highest rank to the lowest: an upward call does not link.
 LINK := $(foreach r,7 6 5 4 3 2 1 0,$(O)/librank$(r).a)
 
-BINS := portreeve portreeve-gateway portreeve-monitor portreeve-export
+BINS := portreeve portreeve-setup portreeve-gateway portreeve-monitor portreeve-export
 BINDIR_portreeve := console
+BINDIR_portreeve-setup := console/setup
+ALSO_portreeve-setup := console/cli.c console/op.c
 BINDIR_portreeve-gateway := gateway
 BINDIR_portreeve-monitor := monitor
 BINDIR_portreeve-export := export
@@ -73,7 +75,7 @@ endef
 $(foreach r,$(RANKS),$(eval $(call rank_rule,$(r))))
 
 define bin_rule
-$(O)/$(1): $(call obj,$(call srcs,$(BINDIR_$(1)))) $(LIBS)
+$(O)/$(1): $(call obj,$(call srcs,$(BINDIR_$(1))) $(ALSO_$(1))) $(LIBS)
 	@echo "  LINK $$@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(LINK) $(LDLIBS)
 endef

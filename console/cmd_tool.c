@@ -2,22 +2,17 @@
  * cmd_tool - portreeve tool ls|classify: tools seen and their risk class;
  * portreeve connector ls|enable|...: an operator's override of its state.
  */
-#include "console/cmd_import.h"
 #include "console/commands.h"
 #include "console/op.h"
 
 #include <stdlib.h>
 
-enum { OPT_REASON = CLI_OPT_OWN, OPT_UNCLASSIFIED, OPT_NAME, OPT_HOST,
-	OPT_WRITE };
+enum { OPT_REASON = CLI_OPT_OWN, OPT_UNCLASSIFIED };
 
 static const struct option longs[] = {
 	CLI_LONG,
 	{ "reason", required_argument, NULL, OPT_REASON },
 	{ "unclassified", no_argument, NULL, OPT_UNCLASSIFIED },
-	{ "name", required_argument, NULL, OPT_NAME },
-	{ "host", required_argument, NULL, OPT_HOST },
-	{ "write", no_argument, NULL, OPT_WRITE },
 	{ 0 }
 };
 
@@ -37,7 +32,6 @@ struct options {
 	struct cli cli;
 	const char *reason;
 	bool unclassified;
-	struct import_options import;
 	const char *args[4];
 	int nargs;
 };
@@ -58,12 +52,6 @@ parse(struct options *o, const char *name, const char *usage, int argc,
 			o->reason = optarg;
 		else if (opt == OPT_UNCLASSIFIED)
 			o->unclassified = true;
-		else if (opt == OPT_NAME)
-			o->import.name = optarg;
-		else if (opt == OPT_HOST)
-			o->import.host = optarg;
-		else if (opt == OPT_WRITE)
-			o->import.write = true;
 		else
 			return cli_usage(&o->cli, usage) + 1;
 	}
@@ -282,15 +270,14 @@ cmd_connector(int argc, char **argv)
 	static const char *const states[] = { NULL, "enabled", "observe",
 		"disabled", "ask-all", "catalogue" };
 	struct options o;
-	int verb, rc = parse(&o, "connector", connector_usage, argc, argv);
+	int verb, rc;
 
-	if (rc != 0)
+	if (argc > 1 && strcmp(argv[1], "import") == 0)
+		return cmd_setup(argc, argv);
+	if ((rc = parse(&o, "connector", connector_usage, argc, argv)) != 0)
 		return rc - 1;
 	verb = cli_verb("connector", o.args[0], verbs, ARRAY_LEN(verbs));
 	if (verb < 0)
 		return CLI_USAGE;
-	if (verb == 6)
-		return cmd_import_run(&o.cli, o.args + 1, o.nargs - 1,
-		    &o.import);
 	return verb == 0 ? connector_ls(&o) : connector_set(&o, states[verb]);
 }

@@ -109,7 +109,7 @@ prepare(struct parent *p, struct err *err)
 			continue;
 		}
 		g->listeners[i] = parent_listen_tcp(c->listeners[i].address,
-		    err);
+		    c->listeners[i].kind == CONF_TRANSPARENT, err);
 		if (g->listeners[i] < 0)
 			return -1;
 	}

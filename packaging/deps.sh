@@ -14,6 +14,7 @@ openssl:demo,tests"
 check="$build libcmocka-dev:unit-tests libasan8:sanitizers libubsan1:sanitizers
 rsyslog:export-tests rsyslog-openssl:export-tests nginx-light:end-to-end-tests
 haproxy:end-to-end-tests squid-openssl:end-to-end-tests
+nftables:end-to-end-tests iproute2:end-to-end-tests
 nodejs:SDK-tests npm:SDK-tests python3-venv:SDK-tests procps:tests
 nghttp2-client:HTTP/2-tests"
 bench="$check"

@@ -19,7 +19,7 @@ static enum step_result
 authenticate(struct exchange *ex)
 {
 	struct conn *c = ex->c;
-	bool proxy = !ex->mount;
+	bool proxy = !ex->bearer;
 	uint8_t hash[32];
 
 	/* In a tunnel the CONNECT brought the token; it is looked up again for
@@ -291,6 +291,7 @@ call_receive(struct exchange *ex)
 		return stdio_take(ex, read_body(ex));
 	ex->stdio = ex->c->kind == CONF_STDIO;
 	ex->mount = ex->stdio || ex->c->kind == CONF_MOUNT;
+	ex->bearer = ex->c->kind != CONF_EXPLICIT;
 	if (ex->mount && ex->req->method_id == HTTP1_M_CONNECT)
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
 		    "This is a mount, not a proxy.");
@@ -798,9 +799,9 @@ write_head(struct exchange *ex, struct slice session_id)
 		    f->known == HTTP1_F_FORWARDED ||
 		    f->known == HTTP1_F_X_FORWARDED_FOR)
 			continue;
-		/* On a mount Authorization carries our own token; a credential
+		/* Our own token, where it comes in Authorization; a credential
 		 * of ours replaces what the agent brought. */
-		if (f->known == HTTP1_F_AUTHORIZATION && ex->mount)
+		if (f->known == HTTP1_F_AUTHORIZATION && ex->bearer)
 			continue;
 		if (ex->cred_name.n > 0 && slice_eq_nocase(f->name,
 		    ex->cred_name))

@@ -36,6 +36,7 @@ conn_free(struct conn *c)
 	if (f->full)
 		conn_accept_again(f, true);
 	svc_leaf_forget(f, c);
+	dns_cancel(c->dns);
 	loop_soon_cancel(f->loop, c);
 	loop_at_end_cancel(f->loop, c);
 	loop_fd_del(c->watch);
@@ -513,6 +514,9 @@ conn_process(struct conn *c)
 		if (balancer_read(c))
 			read_head(c);
 		break;
+	case CONN_TARGET:
+		transparent_read(c);
+		break;
 	case CONN_HEAD:
 		read_head(c);
 		break;
@@ -671,5 +675,7 @@ conn_accept(struct listener *l)
 		}
 		c->watch = loop_fd_add(f->loop, fd, LOOP_READ, on_conn_event,
 		    c);
+		if (c->kind == CONF_TRANSPARENT && !transparent_accept(c))
+			conn_abort(c);
 	}
 }

@@ -183,7 +183,7 @@ http_status(const struct exchange *ex)
 	switch (ex->reason) {
 	case REASON_NO_TOKEN:
 	case REASON_BAD_TOKEN:
-		return ex->mount ? 401 : 407;
+		return ex->bearer ? 401 : 407;
 	case REASON_UPSTREAM:
 	case REASON_UPSTREAM_PROXY:
 	case REASON_UPSTREAM_TLS:

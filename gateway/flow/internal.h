@@ -181,8 +181,9 @@ struct listener {
 
 /* ---- a connection from an agent ------------------------------------------ */
 
-enum conn_state { CONN_BALANCER, CONN_HEAD, CONN_SNIFF, CONN_MINT, CONN_TLS,
-	CONN_EXCHANGE, CONN_SPLICE, CONN_MUX, CONN_CLOSING };
+enum conn_state { CONN_BALANCER, CONN_TARGET, CONN_RESOLVE, CONN_HEAD,
+	CONN_SNIFF, CONN_MINT, CONN_TLS, CONN_EXCHANGE, CONN_SPLICE, CONN_MUX,
+	CONN_CLOSING };
 
 /* Of whom the bytes in a connection's buffer are, once their exchange is
  * over: connector, session, agent, user, tool. */
@@ -205,6 +206,8 @@ struct conn {
 	struct http1_head *head;		/* of the request being read */
 	struct http1_authority authority;	/* of the CONNECT */
 	uint8_t token_hash[32];
+	struct addr destination;	/* transparent: whom it was for */
+	struct dns_query *dns;		/* in CONN_RESOLVE */
 	struct exchange *ex;
 	struct splice *splice;
 	uint64_t bytes_in, bytes_out;
@@ -295,7 +298,8 @@ struct exchange {
 	/* the request */
 	struct http1_head *req;
 	struct http1_body req_body;
-	bool mount, keep_alive, head_only, wants_sse;
+	bool mount, bearer;		/* bearer: the token is in Authorization */
+	bool keep_alive, head_only, wants_sse;
 	bool stdio;			/* of a shim: see stdio.c */
 	enum stdio_ask stdio_ask;
 	char *lane_key;			/* waits for a lane of this key */
@@ -590,6 +594,13 @@ bool balancer_read(struct conn *c);
  * 0: it cannot be asked. The answer is MSG_CRED, as for a connector's. */
 uint64_t svc_via_credential(struct flow *f, const struct connector_via *v,
     ask_fn *fn, void *ctx);
+
+/* ---- transparent connections ------------------------------------------------------- */
+
+/* A new one; false: whom it was for cannot be known. */
+bool transparent_accept(struct conn *c);
+/* State CONN_TARGET with bytes in c->in. c may be gone. */
+void transparent_read(struct conn *c);
 
 /* ---- on-ramps: what a client may read without a token ---------------------------- */
 

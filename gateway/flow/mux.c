@@ -76,7 +76,7 @@ on_request(void *ctx, struct http2_stream *st)
 
 	if (v == NULL)
 		return;
-	v->s = stream_virtual(&ops, st);
+	v->s = stream_virtual(&ops, st, stream_fd(m->c->s));
 	http2_accept(st, v);
 }
 

@@ -26,7 +26,9 @@ principal(struct jsonw *w, const struct principal *p)
 static const char *
 transport(const struct exchange *ex)
 {
-	return ex->stdio ? "stdio" : ex->mount ? "mount" : "explicit";
+	/* The connection may be gone by now. */
+	return conf_listener_names[ex->stdio ? CONF_STDIO : ex->mount ?
+	    CONF_MOUNT : ex->bearer ? CONF_TRANSPARENT : CONF_EXPLICIT];
 }
 
 /* What all events of a call say alike, from "call" on; written once. */
@@ -233,8 +235,7 @@ record_refused(struct flow *f, const struct conn *c, enum event_type t,
 	if (ex != NULL && ex->session != NULL)
 		principal(&w, &ex->session->who);
 	jsonw_str(&w, "source", c->source);
-	jsonw_str(&w, "transport", c->kind == CONF_STDIO ? "stdio" :
-	    c->kind == CONF_MOUNT ? "mount" : "explicit");
+	jsonw_str(&w, "transport", conf_listener_names[c->kind]);
 	if (ex != NULL && ex->con != NULL)
 		jsonw_str(&w, "connector", ex->con->name);
 	if (host != NULL && host[0] != '\0')

@@ -80,7 +80,7 @@ write_client_head(struct exchange *ex, enum http1_framing framing,
 			continue;
 		}
 		/* The upstream's own challenge is about our credential. */
-		if (ex->mount && f->known == HTTP1_F_WWW_AUTHENTICATE)
+		if (ex->bearer && f->known == HTTP1_F_WWW_AUTHENTICATE)
 			continue;
 		r |= http1_write_field(o, f->name, f->value);
 	}
@@ -272,7 +272,7 @@ on_head(struct exchange *ex)
 		return;
 	}
 	ex->status = h->status;
-	if (ex->mount && (h->status == 401 || h->status == 407)) {
+	if (ex->bearer && (h->status == 401 || h->status == 407)) {
 		refuse_response(ex, REASON_CREDENTIAL, "(the upstream did not "
 		    "accept the connector's credential)");
 		return;

@@ -173,7 +173,7 @@ open_stream(struct upmux *m)
 	h->loop = m->set->loop;
 	h->st = http2_open(m->h2, u);
 	u->h2 = h;
-	u->s = stream_virtual(&ops, h->st);
+	u->s = stream_virtual(&ops, h->st, stream_fd(m->s));
 	memcpy(u->peer, m->peer, sizeof(u->peer));
 	m->idle_since_ms = 0;
 	m->requests++;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "list.h"
 #include "log.h"
 #include "map.h"
 #include "upmux.h"
@@ -24,9 +25,11 @@ struct upstream_pool {
 	struct map by_key;		/* key -> first struct upstream */
 	struct loop_timer *sweep;
 	struct upmux_set *muxes;
+	struct list pending;		/* requests */
 };
 
 struct upstream_request {
+	struct list link;		/* in pool.pending */
 	struct upstream_pool *pool;
 	char *host, *key;
 	uint16_t port;
@@ -151,6 +154,7 @@ upstream_pool_new(struct loop *l, struct dns *dns, uint64_t connect_ms,
 	p->idle_max = idle_max;
 	map_init(&p->by_key);
 	p->muxes = upmux_set_new(l, idle_ms);
+	list_init(&p->pending);
 	p->sweep = loop_timer_new(l, on_sweep, p);
 	loop_timer_set(p->sweep, 1000);
 	return p;
@@ -265,6 +269,7 @@ request_free(struct upstream_request *r)
 	struct loop *l = r->pool->loop;
 
 	r->done = true;
+	list_remove(&r->link);
 	dns_cancel(r->query);
 	loop_fd_del(r->watch);
 	loop_timer_del(r->timer);
@@ -298,12 +303,38 @@ upstream_cancel(struct upstream_request *r)
 		request_free(r);
 }
 
+/* Others that still connect to the same end need not: they get streams of the
+ * connection that is there. */
+static bool
+share_one(struct upstream_pool *p, const char *key)
+{
+	list_each(it, &p->pending) {
+		struct upstream_request *r = list_entry(it,
+		    struct upstream_request, link);
+		upstream_done_fn *fn = r->fn;
+		void *ctx = r->ctx;
+		struct upstream *u;
+
+		if (strcmp(r->key, key) != 0)
+			continue;
+		u = upmux_get(p->muxes, slice_str(key));
+		if (u == NULL)
+			return false;
+		request_free(r);
+		fn(ctx, u, REASON_NONE, "");
+		return true;
+	}
+	return false;
+}
+
 /* HTTP/2 was agreed on: the first stream of a new connection. */
 static void
 connected_h2(struct upstream_request *r)
 {
+	struct upstream_pool *p = r->pool;
 	upstream_done_fn *fn = r->fn;
 	void *ctx = r->ctx;
+	char *key = base_strdup(r->key);
 	char peer[ADDR_TEXT_MAX];
 
 	addr_format(&r->addrs[r->at], peer);
@@ -315,6 +346,9 @@ connected_h2(struct upstream_request *r)
 	r->watch = NULL;
 	request_free(r);
 	fn(ctx, u, REASON_NONE, "");
+	while (share_one(p, key))
+		;
+	free(key);
 }
 
 static void
@@ -547,6 +581,7 @@ upstream_get(struct upstream_pool *p, const struct upstream_target *t,
 	}
 	r = base_calloc(1, sizeof(*r));
 	r->pool = p;
+	list_append(&p->pending, &r->link);
 	r->host = base_strdup(t->host);
 	r->port = t->port;
 	r->tls = t->tls;

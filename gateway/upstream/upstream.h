@@ -3,9 +3,10 @@
  * connected to the very address that was checked, verified, pooled.
  *
  * A connection is never shared between principals: the pool's key holds them.
- * It carries one exchange at a time, or several where HTTP/2 was agreed on: then
- * each has a struct upstream of its own that reads and writes HTTP/1.1 too. An
- * idle connection that shows any byte or an end is thrown away.
+ * It carries one exchange at a time, or several where HTTP/2 was agreed on:
+ * then each has a struct upstream of its own that reads and writes HTTP/1.1
+ * too. An idle connection that shows any byte of HTTP/1.1, or an end, is
+ * thrown away.
  *
  * connect_ms is for name, connection and TLS handshake together.
  */

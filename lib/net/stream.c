@@ -62,11 +62,11 @@ stream_tls_client(struct tls_ctx *c, int fd, const char *host,
 }
 
 struct stream *
-stream_virtual(const struct stream_ops *ops, void *ctx)
+stream_virtual(const struct stream_ops *ops, void *ctx, int under)
 {
 	struct stream *s = base_calloc(1, sizeof(*s));
 
-	s->fd = -1;
+	s->fd = under;
 	s->ops = ops;
 	s->ctx = ctx;
 	return s;
@@ -77,8 +77,11 @@ stream_free(struct stream *s)
 {
 	if (s == NULL)
 		return;
-	if (s->ops != NULL)
+	if (s->ops != NULL) {
 		s->ops->end(s->ctx);
+		free(s);
+		return;
+	}
 	if (s->tls != NULL)
 		(void)tls_shutdown(s->tls);
 	tls_conn_free(s->tls);
@@ -190,19 +193,19 @@ stream_shutdown(struct stream *s)
 }
 
 void
-stream_trim(struct stream *s)
-{
-	if (s->tls != NULL)
-		tls_trim(s->tls);
-}
-
-void
 stream_sever(struct stream *s)
 {
 	if (s->ops != NULL)
 		s->ops->sever(s->ctx);
 	else
 		shutdown(s->fd, SHUT_RDWR);
+}
+
+void
+stream_trim(struct stream *s)
+{
+	if (s->tls != NULL)
+		tls_trim(s->tls);
 }
 
 size_t
@@ -216,7 +219,6 @@ stream_pending(const struct stream *s)
 int
 stream_fd(const struct stream *s)
 {
-	ASSERT(s->ops == NULL);
 	return s->fd;
 }
 

@@ -26,8 +26,10 @@ struct stream_ops {
 	void (*abort)(void *ctx);
 };
 
-struct stream *stream_virtual(const struct stream_ops *ops, void *ctx)
-    MUST_USE;
+/* under: the descriptor of the connection that carries it, borrowed, for
+ * stream_fd() only. */
+struct stream *stream_virtual(const struct stream_ops *ops, void *ctx,
+    int under) MUST_USE;
 
 /* *take* fd, which is made non-blocking; preface as in tls.h. */
 struct stream *stream_plain(int fd, struct slice preface) MUST_USE;
@@ -57,7 +59,7 @@ void stream_sever(struct stream *s);
 size_t stream_pending(const struct stream *s);
 /* Gives back memory that a quiet connection does not need. */
 void stream_trim(struct stream *s);
-/* Not of a virtual stream. */
+/* For its addresses; a virtual stream's is not its own. */
 int stream_fd(const struct stream *s);
 struct tls_conn *stream_tls(const struct stream *s);	/* NULL when plain */
 const char *stream_error(const struct stream *s);

@@ -17,6 +17,9 @@ const char *const conf_trust_names[CONF_TRUSTS] = {
 const char *const conf_class_names[CONF_CLASSES] = {
 	"unknown", "dangerous", "moderate", "read-only"
 };
+const char *const conf_listener_names[CONF_LISTENER_KINDS] = {
+	"explicit", "mount", "transparent", "stdio"
+};
 const char *const conf_effect_names[CONF_EFFECTS] = {
 	"deny", "hold", "allow"
 };

@@ -15,6 +15,7 @@
  *     - explicit: 127.0.0.1:3128
  *     - mount: 127.0.0.1:8080
  *       proxy_protocol: { from: [10.0.0.0/8] }   # balancers in front
+ *     - transparent: 127.0.0.1:8443        # TPROXY
  *     - stdio: /run/portreeve/stdio  # a folder: where `portreeve stdio` asks
  *   connectors: connectors.d       # relative to this file
  *   rules: /usr/share/portreeve/rules   # detection/, redaction/, injection/
@@ -50,10 +51,11 @@ enum conf_class { CONF_UNKNOWN, CONF_DANGEROUS, CONF_MODERATE, CONF_READ_ONLY,
 	CONF_CLASSES };
 /* Zero means deny. */
 enum conf_effect { CONF_DENY, CONF_HOLD, CONF_ALLOW, CONF_EFFECTS };
-enum conf_listener_kind { CONF_EXPLICIT, CONF_MOUNT, CONF_STDIO,
-	CONF_LISTENER_KINDS };
+enum conf_listener_kind { CONF_EXPLICIT, CONF_MOUNT, CONF_TRANSPARENT,
+	CONF_STDIO, CONF_LISTENER_KINDS };
 enum conf_sink_type { CONF_SINK_FILE, CONF_SINK_SYSLOG, CONF_SINK_TYPES };
 
+extern const char *const conf_listener_names[CONF_LISTENER_KINDS];
 extern const char *const conf_trust_names[CONF_TRUSTS];
 extern const char *const conf_class_names[CONF_CLASSES];
 extern const char *const conf_effect_names[CONF_EFFECTS];

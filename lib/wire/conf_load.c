@@ -321,36 +321,41 @@ read_stdio_listener(struct reader *r, const struct yaml_node *v)
 static int
 read_listener(struct reader *r, const struct yaml_node *v)
 {
-	static const char *const kinds[] = { "explicit", "mount",
-		"proxy_protocol", "stdio" };
+	const char *keys[CONF_LISTENER_KINDS + 1];
 	bool balanced = yaml_get(v, "proxy_protocol") != NULL;
-	const struct yaml_node *at;
+	bool loopback = false;
 	struct slice host;
 	char *text = NULL;
 	uint64_t port;
-	bool loopback = false;
-	int kind;
+	int kind = 0;
 
-	if (yaml_check_keys(r->d, v, kinds, ARRAY_LEN(kinds), r->err) != 0)
+	for (int i = 0; i < CONF_LISTENER_KINDS; i++) {
+		keys[i] = conf_listener_names[i];
+		if (yaml_get(v, keys[i]) != NULL)
+			kind = i;
+	}
+	keys[CONF_LISTENER_KINDS] = "proxy_protocol";
+	if (yaml_check_keys(r->d, v, keys, ARRAY_LEN(keys), r->err) != 0)
 		return -1;
-	if (v->n != (balanced ? 2 : 1) || (balanced &&
-	    yaml_get(v, "stdio") != NULL)) {
-		yaml_err(r->d, v, r->err, "a listener is one of `explicit` or "
-		    "`mount` with its address, and may have `proxy_protocol`;"
-		    " or `stdio` with a folder");
+	const struct yaml_node *at = yaml_get(v, keys[kind]);
+
+	if (v->n != (balanced ? 2 : 1) || at == NULL ||
+	    (balanced && kind >= CONF_TRANSPARENT)) {
+		yaml_err(r->d, v, r->err, "a listener is one of `explicit`, "
+		    "`mount` and `transparent` with its address, or `stdio` "
+		    "with a folder; the first two may have "
+		    "`proxy_protocol`");
 		return -1;
 	}
-	if (yaml_get(v, "stdio") != NULL)
+	if (kind == CONF_STDIO)
 		return read_stdio_listener(r, v);
-	kind = yaml_get(v, "mount") != NULL;
-	at = yaml_get(v, kinds[kind]);
-	if (yaml_get_str(r->d, v, kinds[kind], &text, r->err) != 0)
+	if (yaml_get_str(r->d, v, keys[kind], &text, r->err) != 0)
 		return -1;
 	if (!split_address(slice_str(text), &host, &port) ||
 	    ip_family(host, &loopback) == 0) {
 		yaml_err(r->d, at, r->err, "`%s` must be an address "
 		    "and port like 127.0.0.1:3128 or [::1]:3128, not `%s`",
-		    kinds[kind], text);
+		    keys[kind], text);
 		free(text);
 		return -1;
 	}
@@ -361,7 +366,7 @@ read_listener(struct reader *r, const struct yaml_node *v)
 			free(text);
 			return -1;
 		}
-	if (!loopback)
+	if (!loopback && kind != CONF_TRANSPARENT)
 		warnf(r, at, "%s is reachable from other hosts, and "
 		    "task tokens cross that network in the clear", text);
 	listener_add(r->c, (enum conf_listener_kind)kind, text);

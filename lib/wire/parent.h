@@ -62,7 +62,9 @@ void parent_give_killpage(struct parent *p, bool writable, int fd);
 void parent_give_eventfd(struct parent *p, unsigned index, int fd);
 
 /* A listening TCP ("host:port") or unix (path, mode 0600) socket. */
-int parent_listen_tcp(const char *address, struct err *err) MUST_USE;
+/* transparent: for TPROXY, which needs CAP_NET_ADMIN. */
+int parent_listen_tcp(const char *address, bool transparent, struct err *err)
+    MUST_USE;
 int parent_listen_unix(const struct conf *c, const char *name,
     struct err *err) MUST_USE;
 /* FOLDER/INDEX.sock, which everybody may connect to: a task token says who

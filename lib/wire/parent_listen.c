@@ -1,6 +1,7 @@
 /* parent_listen - the sockets a parent opens for its roles; see parent.h. */
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -11,8 +12,23 @@
 #include "log.h"
 #include "parent.h"
 
+static int
+set_transparent(int fd, int family, struct err *err)
+{
+	bool v6 = family == AF_INET6;
+	int one = 1;
+
+	if (setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ?
+	    IPV6_TRANSPARENT : IP_TRANSPARENT, &one, sizeof(one)) == 0)
+		return 0;
+	err_set(err, "listen: transparent: %s (CAP_NET_ADMIN is needed: start "
+	    "as root, or give the service AmbientCapabilities)",
+	    strerror(errno));
+	return -1;
+}
+
 int
-parent_listen_tcp(const char *address, struct err *err)
+parent_listen_tcp(const char *address, bool transparent, struct err *err)
 {
 	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST |
 		AI_NUMERICSERV, .ai_socktype = SOCK_STREAM }, *ai = NULL;
@@ -39,6 +55,12 @@ parent_listen_tcp(const char *address, struct err *err)
 	}
 	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	    0);
+	if (fd >= 0 && transparent && set_transparent(fd, ai->ai_family,
+	    err) != 0) {
+		base_close(&fd);
+		freeaddrinfo(ai);
+		return -1;
+	}
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one,
 	    sizeof(one)) != 0 || bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 ||
 	    listen(fd, 4096) != 0) {

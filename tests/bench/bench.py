@@ -101,6 +101,28 @@ def calls(b):
                 put(f"{n}, CPU against {peer}", r["cpu_us"], "us/req", peer, p)
 
 
+def h2(b):
+    """1 KB POSTs over HTTP/2 on both sides, 1 and 200 streams."""
+    for streams, c, m in ((1, 1, 1), (200, 2, 100)):
+        for kind in (rig.HaproxyH2, rig.Portreeve):
+            r = with_subject(b, kind, lambda x: rig.measure_h2(
+                x, c, m, b.seconds), origin=rig.origin_h2)
+            if r is None:
+                continue
+            n = f"HTTP/2, {streams} streams, {kind.name}"
+            put(f"{n}, rate", r["rate"], "req/s")
+            put(f"{n}, mean", r["mean_us"], "us")
+            base = found.get(f"HTTP/2, {streams} streams, haproxy, CPU")
+            put(f"{n}, CPU", r["cpu_us"], "us/req", "haproxy" if base else
+                None, base)
+            for what, unit in (("rate", "req/s"), ("mean", "us"),
+                               ("CPU", "us/req")):
+                tell(f"{n}, {what}", found[f"{n}, {what}"], unit)
+            for role, us in sorted(r["roles"].items(), key=lambda x: -x[1]):
+                if kind is rig.Portreeve:
+                    put(f"{n}, CPU of {role}", us, "us/req")
+
+
 def latency(b):
     """One connection; one commit of one row, measured right after."""
     far = with_subject(b, rig.Subject, lambda x: measure(
@@ -341,8 +363,8 @@ def bulk(b):
 
 
 SCENARIOS = {f.__name__: f for f in (
-    idle, ledger, redaction, calls, latency, connections, streams, kill, bulk,
-    stdio)}
+    idle, ledger, redaction, calls, h2, latency, connections, streams, kill,
+    bulk, stdio)}
 
 
 # --- running ------------------------------------------------------------------------
@@ -362,12 +384,12 @@ def b_log(program):
     return rig.OUT / f"{program}.log"
 
 
-def with_subject(b, kind, fn, period_ms=1000):
+def with_subject(b, kind, fn, period_ms=1000, origin=None):
     """fn of a running subject; None, and noted, when it could not be had."""
-    origin = subject = None
+    behind = subject = None
     try:
-        origin = b.scene.origin(period_ms)
-        subject = kind(b.scene, origin)
+        behind = origin(b.scene) if origin else b.scene.origin(period_ms)
+        subject = kind(b.scene, behind)
         return fn(subject)
     except (rig.Broken, OSError, ValueError) as e:
         note(f"{kind.name}: {e}")
@@ -375,7 +397,7 @@ def with_subject(b, kind, fn, period_ms=1000):
     finally:
         if subject is not None:
             subject.end()
-        rig.stop(origin)
+        rig.stop(behind)
 
 
 def note(why):

@@ -8,6 +8,7 @@ import os
 import pathlib
 import pwd
 import random
+import re
 import shutil
 import signal
 import socket
@@ -20,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 HERE = ROOT / "tests/bench"
 BIN = pathlib.Path(os.environ.get("PORTREEVE_BIN", ROOT / "build/release"))
 OUT = ROOT / "build/bench"
-DEPS = ("libssl libcrypto sqlite3 jansson libsodium yaml-0.1 libhs libpcre2-8 "
+DEPS = ("libssl libcrypto sqlite3 jansson libnghttp2 libsodium yaml-0.1 libhs libpcre2-8 "
         "libcares libseccomp").split()
 NAME = "bench.localhost"
 NAMES = 1900            # fresh leaves; the authority takes 2,048 hosts
@@ -259,6 +260,74 @@ class Scene:
         return p
 
 
+# --- HTTP/2: nginx as the origin, h2load -----------------------------------------
+
+def origin_h2(scene):
+    """nginx that answers every request over HTTP/2 with 1 KB of JSON."""
+    d, port = scene.dir, free_port()
+    answer = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"content": [
+        {"type": "text", "text": "x" * 900}]}})
+    user = "user root;" if ROOTLY else ""
+    (d / "nginx.conf").write_text(f"""{user}
+daemon off; worker_processes 1; pid {d}/nginx.pid;
+error_log {d}/nginx.log; events {{ worker_connections 4096; }}
+http {{ access_log off; keepalive_requests 100000000;
+  client_body_temp_path {d}/nb; proxy_temp_path {d}/np;
+  fastcgi_temp_path {d}/nf; uwsgi_temp_path {d}/nu; scgi_temp_path {d}/ns;
+  server {{ listen 127.0.0.1:{port} ssl http2;
+    ssl_certificate {d}/srv.crt; ssl_certificate_key {d}/srv.key;
+    default_type application/json;
+    location / {{ return 200 '{answer}'; }} }} }}
+""")
+    log = d / "nginx.out"
+    p = start(["nginx", "-p", d, "-c", d / "nginx.conf", "-e",
+               d / "nginx.log"], LOAD_CPU, log)
+    p.port = port
+    wait_port(port, p, log)
+    return p
+
+
+def measure_h2(subject, connections, streams, seconds):
+    """h2load through a tunnel; rate, mean time and CPU of the subject."""
+    d, log = subject.scene.dir, subject.scene.dir / "tunnel.log"
+    via = [subject.proxy, f"{NAME}:{subject.origin_port}",
+           subject.args[-1]] if subject.args else []
+    tunnel = start([sys.executable, ROOT / "tests/bench/tunnel.py",
+                    subject.target, *via], LOAD_CPU, log,
+                   stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(tunnel.stdout.readline())
+        pids = subject.pids()
+        before = {p: cpu(p) for p in pids}
+        load = start(["h2load", "-c", connections, "-m", streams, "-D",
+                      seconds, "-d", d / "body", "-H",
+                      "content-type: application/json", "-H",
+                      "accept: application/json",
+                      f"--connect-to=127.0.0.1:{port}",
+                      f"https://{NAME}:{subject.origin_port}/"], LOAD_CPU, log,
+                     stdout=subprocess.PIPE, text=True)
+        out = load.stdout.read()
+        running.remove(load)
+        load.wait()
+        after = {p: cpu(p) for p in pids}
+    finally:
+        stop(tunnel)
+    total = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", out)
+    mean = re.search(r"time for request: +\S+ +\S+ +([\d.]+)(us|ms|s) ", out)
+    ok = re.search(r"status codes: (\d+) 2xx", out)
+    if not total or not mean or int(total[1]) == 0 or \
+            int(total[2]) + int(total[3]) > 0 or ok[1] != total[1]:
+        raise Broken(f"h2load: {out[-1500:]}{log.read_text()[-500:]}")
+    n = int(total[1])
+    roles = {}
+    for p in pids:
+        roles[role(p)] = roles.get(role(p), 0) + \
+            (after[p] - before[p]) / 1000 / n
+    return {"rate": n / float(seconds), "mean_us": float(mean[1]) *
+            {"us": 1, "ms": 1e3, "s": 1e6}[mean[2]], "roles": roles,
+            "cpu_us": sum(roles.values())}
+
+
 # --- the subjects ---------------------------------------------------------------
 
 def digest(path):
@@ -331,6 +400,7 @@ class Subject:
 
 class Haproxy(Subject):
     name = "haproxy"
+    alpn = "http/1.1"
 
     def begin(self):
         d, port = self.scene.dir, free_port()
@@ -347,14 +417,18 @@ defaults
   option http-keep-alive
   http-reuse safe
 listen bench
-  bind 127.0.0.1:{port} ssl crt {d}/srv.pem alpn http/1.1
+  bind 127.0.0.1:{port} ssl crt {d}/srv.pem alpn {self.alpn}
   server origin 127.0.0.1:{self.origin_port} ssl verify required ca-file \
-{d}/ca.crt verifyhost {NAME} sni str({NAME})
+{d}/ca.crt verifyhost {NAME} sni str({NAME}) alpn {self.alpn}
 """)
         self.p = start(["haproxy", "-db", "-f", conf], SUBJECT_CPU, self.log,
                        stdout=subprocess.DEVNULL)
         wait_port(port, self.p, self.log)
         self.target = f"127.0.0.1:{port}"
+
+
+class HaproxyH2(Haproxy):
+    alpn = "h2"
 
 
 class Squid(Subject):

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import socketserver
 import subprocess
 import threading
@@ -234,12 +235,13 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 class Upstream:
-    """The server above on a port of 127.0.0.1 (0: a free one); tls: an
-    SSLContext."""
+    """The server above on a port (0: a free one) of 127.0.0.1 or of `bind`;
+    tls: an SSLContext."""
 
-    def __init__(self, tls=None, port=0):
-        self.server = Server(("127.0.0.1", port), Handler,
-                             bind_and_activate=True)
+    def __init__(self, tls=None, port=0, bind="127.0.0.1"):
+        kind = type("Server6", (Server,), {"address_family": socket.AF_INET6})
+        self.server = (kind if ":" in bind else Server)(
+            (bind, port), Handler, bind_and_activate=True)
         self.server.seen, self.server.flooded = [], 0
         self.server.more = threading.Semaphore(0)
         self.server.handle_error = lambda *_: None

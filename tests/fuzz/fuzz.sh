@@ -14,7 +14,7 @@ for d in $dirs; do
 	for f in "$d"/*.c; do [ -e "$f" ] && src="$src $f"; done
 done
 libs=$(pkg-config --libs libssl libcrypto sqlite3 libsodium yaml-0.1 \
-	libhs libpcre2-8 libcares libseccomp zlib)
+	libhs libpcre2-8 libcares libseccomp zlib libnghttp2)
 flags="-std=gnu17 -D_GNU_SOURCE -DPORTREEVE_VERSION=\"fuzz\" -g -O1
 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined"
 # A changed header makes every object stale: which ones is not tracked here.

@@ -2,7 +2,8 @@
 """layers - a file may include its own folder and strictly lower ranks only.
 
 The ranks are the DIRS0..DIRS7 of the Makefile; the roles and mains directly in
-gateway/, monitor/, export/ and console/ are rank 8. Whatever their ranks,
+gateway/, monitor/, export/ and console/ are rank 8, a program of its own in a
+folder below (console/setup) rank 9. Whatever their ranks,
 gateway/, monitor/ and export/ never include one another: they share messages
 (lib/wire), so that each of them can be another process on another machine.
 """
@@ -14,6 +15,7 @@ import tempfile
 TOPS = ("lib", "gateway", "monitor", "export", "console")
 DAEMONS = ("gateway", "monitor", "export")
 TOP_RANK = 8
+PROGRAMS = ("console/setup",)
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]')
 
 
@@ -30,6 +32,8 @@ def rank_table(root):
         raise SystemExit("Makefile: no DIRS0..DIRS7 found")
     for folder in TOPS[1:]:
         table[folder] = TOP_RANK
+    for folder in PROGRAMS:
+        table[folder] = TOP_RANK + 1
     return table
 
 

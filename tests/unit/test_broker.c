@@ -27,7 +27,9 @@
 #include "gateway/broker_op.c"
 #include "gateway/broker_registry.c"
 #include "gateway/broker_session.c"
+#include "gateway/broker_upstream.c"
 #include "gateway/broker_floor.c"
+#include "gateway/broker_upstream.c"
 
 #define PROXIES 2
 #define WAIT_MS 5000
@@ -1288,6 +1290,52 @@ test_connector_state(void **ctx)
 	assert_int_equal(events_with("connector.state"), 2);
 }
 
+static void
+upstream_msg(unsigned proxy, const char *host, uint8_t away)
+{
+	struct buf *m = chan_begin(t.proxies[proxy].chan, MSG_UPSTREAM_STATE);
+
+	assert_non_null(m);
+	pack_str(m, "github");
+	pack_str(m, host);
+	pack_u16(m, 443);
+	pack_u8(m, away);
+	pack_i64(m, 1700000000000);
+	pack_str(m, "refused");
+	assert_int_equal(chan_end(t.proxies[proxy].chan), 0);
+}
+
+/* How many entries `connector ls` shows of the first connector. */
+static unsigned
+away_shown(void)
+{
+	good("{\"verb\":\"connector.ls\"}");
+	uint32_t list = json_member(&t.doc, 0, "connectors");
+
+	return t.doc.nodes[json_member(&t.doc, json_first(&t.doc, list),
+	    "away")].count;
+}
+
+/* Each proxy says for itself, the newest word counts, and what one said goes
+ * with it. */
+static void
+test_upstream_state(void **ctx)
+{
+	(void)ctx;
+	assert_int_equal(away_shown(), 0);
+	upstream_msg(0, "a.example", 1);
+	upstream_msg(0, "a.example", 1);
+	upstream_msg(0, "b.example", 1);
+	upstream_msg(1, "a.example", 1);
+	UNTIL(away_shown() == 3);
+	upstream_msg(0, "b.example", 0);
+	UNTIL(away_shown() == 2);
+	proxy_leave(1);
+	UNTIL(away_shown() == 1);
+	upstream_msg(0, "a.example", 2);	/* no such state: dropped */
+	UNTIL(away_shown() == 0);
+}
+
 /* Held calls survive the broker; the proxy that still holds them gets the
  * verdict; what nobody comes for is cancelled. */
 static void
@@ -1330,7 +1378,8 @@ main(void)
 		T(test_kill), T(test_kill_names), T(test_kill_silent_proxy),
 		T(test_kill_operator_leaves), T(test_kill_survives),
 		T(test_kill_time_is_up), T(test_tool_registry),
-		T(test_connector_state), T(test_restart_with_held),
+		T(test_connector_state), T(test_upstream_state),
+		T(test_restart_with_held),
 	};
 
 	log_init("test", LOG_LV_ERROR);

@@ -1,7 +1,9 @@
-/* cmd_proxy - portreeve proxy env|pac: the lines that bring a runtime's calls
- * through the proxy, and the file that does it for browsers and their kin. */
-#include "console/commands.h"
-#include "console/onramp.h"
+/* cmd_proxy - portreeve proxy env|pac|nft: the lines that bring a runtime's
+ * calls through the proxy, the file that does it for browsers and their kin,
+ * and the firewall's table that does it for whoever asks nobody. */
+#include "console/setup/setup.h"
+#include "console/setup/nft.h"
+#include "console/setup/onramp.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -9,7 +11,8 @@
 #include "jsonw.h"
 #include "pac.h"
 
-enum { OPT_FOR = CLI_OPT_OWN, OPT_DIR, OPT_CA, OPT_ADDRESS, OPT_NO_PROXY };
+enum { OPT_FOR = CLI_OPT_OWN, OPT_DIR, OPT_CA, OPT_ADDRESS, OPT_NO_PROXY,
+	OPT_INTERFACE, OPT_CHECK, OPT_APPLY, OPT_REMOVE, OPT_VERIFY };
 
 static const struct option longs[] = {
 	CLI_LONG,
@@ -18,6 +21,11 @@ static const struct option longs[] = {
 	{ "ca", required_argument, NULL, OPT_CA },
 	{ "address", required_argument, NULL, OPT_ADDRESS },
 	{ "no-proxy", required_argument, NULL, OPT_NO_PROXY },
+	{ "interface", required_argument, NULL, OPT_INTERFACE },
+	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "apply", no_argument, NULL, OPT_APPLY },
+	{ "remove", no_argument, NULL, OPT_REMOVE },
+	{ "verify", no_argument, NULL, OPT_VERIFY },
 	{ 0 }
 };
 
@@ -25,12 +33,15 @@ static const char usage[] =
     "env --for curl|git|node|python|java|go|generic\n"
     "           [--dir FOLDER] [--ca FILE] [--address HOST:PORT]"
     " [--no-proxy LIST]\n"
-    "       portreeve proxy pac [--address HOST:PORT]";
+    "       portreeve proxy pac [--address HOST:PORT]\n"
+    "       portreeve proxy nft --interface NAME"
+    " [--check|--apply|--remove|--verify]";
 
 struct options {
 	struct cli cli;
 	int runtime;
-	const char *dir, *ca, *address, *no_proxy;
+	const char *dir, *ca, *address, *no_proxy, *interface;
+	enum nft_what nft;
 	const char *args[1];
 	int nargs;
 };
@@ -166,6 +177,8 @@ pac(const struct onramp *ramp)
 static int
 dispatch(struct options *o, struct onramp *ramp, int verb)
 {
+	if (verb == 2)
+		return nft_do(ramp, o->interface, o->nft);
 	if (o->address != NULL)
 		onramp_set_proxy(ramp, o->address);
 	if (ramp->proxy == NULL) {
@@ -178,7 +191,7 @@ dispatch(struct options *o, struct onramp *ramp, int verb)
 int
 cmd_proxy(int argc, char **argv)
 {
-	static const char *const verbs[] = { "env", "pac" };
+	static const char *const verbs[] = { "env", "pac", "nft" };
 	struct options o = { .runtime = -1 };
 	struct onramp ramp;
 	int opt, rc, verb;
@@ -196,6 +209,11 @@ cmd_proxy(int argc, char **argv)
 		case OPT_CA: o.ca = optarg; break;
 		case OPT_ADDRESS: o.address = optarg; break;
 		case OPT_NO_PROXY: o.no_proxy = optarg; break;
+		case OPT_INTERFACE: o.interface = optarg; break;
+		case OPT_CHECK: o.nft = NFT_CHECK; break;
+		case OPT_APPLY: o.nft = NFT_APPLY; break;
+		case OPT_REMOVE: o.nft = NFT_REMOVE; break;
+		case OPT_VERIFY: o.nft = NFT_VERIFY; break;
 		default:
 			return cli_usage(&o.cli, usage);
 		}
@@ -205,7 +223,8 @@ cmd_proxy(int argc, char **argv)
 	verb = cli_verb("proxy", o.args[0], verbs, ARRAY_LEN(verbs));
 	if (verb < 0)
 		return CLI_USAGE;
-	if (verb == 0 && o.runtime < 0)
+	if ((verb == 0 && o.runtime < 0) ||
+	    (verb == 2 && o.interface == NULL))
 		return cli_usage(&o.cli, usage);
 	if ((rc = onramp_open(&ramp, &o.cli)) == CLI_OK)
 		rc = dispatch(&o, &ramp, verb);

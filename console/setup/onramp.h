@@ -10,7 +10,7 @@
 #ifndef ONRAMP_H
 #define ONRAMP_H
 
-#include "cli.h"
+#include "console/cli.h"
 #include "conf.h"
 #include "connector.h"
 
@@ -18,7 +18,7 @@
 
 enum onramp_runtime {
 #define RUNTIME(sym, program, note) ONRAMP_##sym,
-#include "console/runtimes.def"
+#include "console/setup/runtimes.def"
 #undef RUNTIME
 	ONRAMP_RUNTIMES
 };

@@ -1,7 +1,7 @@
 /* cmd_client - portreeve client config: what an MCP client's own file needs,
  * for a mount or for the proxy. */
-#include "console/commands.h"
-#include "console/onramp.h"
+#include "console/setup/setup.h"
+#include "console/setup/onramp.h"
 
 #include "jsonw.h"
 

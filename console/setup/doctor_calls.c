@@ -3,7 +3,7 @@
  * to each connector through its mount, and each runtime of this machine to
  * the host of our own through the proxy.
  */
-#include "console/doctor.h"
+#include "console/setup/doctor.h"
 #include "console/op.h"
 
 #include <errno.h>

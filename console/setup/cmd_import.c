@@ -3,7 +3,7 @@
  * file from a description. Prints it, or with --write adds it to the folder of
  * connectors; never over a file that is there.
  */
-#include "console/cmd_import.h"
+#include "console/setup/setup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +14,19 @@
 #include "conf.h"
 #include "file.h"
 #include "openapi.h"
+
+enum { OPT_NAME = CLI_OPT_OWN, OPT_HOST, OPT_WRITE };
+
+static const struct option longs[] = {
+	CLI_LONG,
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "host", required_argument, NULL, OPT_HOST },
+	{ "write", no_argument, NULL, OPT_WRITE },
+	{ 0 }
+};
+
+static const char usage[] = "import openapi FILE [--name N] [--host H] "
+    "[--write]";
 
 static void
 on_warn(void *ctx, const char *text)
@@ -93,26 +106,21 @@ write_file(const struct cli *cli, const char *name, struct slice text)
 	return rc;
 }
 
-int
-cmd_import_run(const struct cli *cli, const char *const *args, int nargs,
-    const struct import_options *o)
+static int
+import(const struct cli *cli, const char *file,
+    const struct openapi_options *opt, bool write)
 {
-	static const char *const formats[] = { "openapi" };
-	struct openapi_options opt = { o->name, o->host };
 	struct err err = { 0 };
 	struct buf in, out;
 	char name[65];
 	int rc = CLI_FAILED;
 
-	if (cli_verb("connector import", nargs > 0 ? args[0] : NULL, formats,
-	    ARRAY_LEN(formats)) < 0 || nargs != 2)
-		return CLI_USAGE;
 	buf_init(&in, OPENAPI_BYTES_MAX);
 	buf_init(&out, OPENAPI_OUT_MAX);
-	if (file_read(args[1], &in, &err) != 0 || openapi_import(args[1],
-	    buf_slice(&in), &opt, &out, name, on_warn, NULL, &err) != 0) {
+	if (file_read(file, &in, &err) != 0 || openapi_import(file,
+	    buf_slice(&in), opt, &out, name, on_warn, NULL, &err) != 0) {
 		cli_error("%s", err.text);
-	} else if (o->write) {
+	} else if (write) {
 		rc = write_file(cli, name, buf_slice(&out));
 	} else {
 		fwrite(buf_data(&out), 1, out.len, stdout);
@@ -121,4 +129,36 @@ cmd_import_run(const struct cli *cli, const char *const *args, int nargs,
 	buf_free(&in);
 	buf_free(&out);
 	return rc;
+}
+
+/* argv: connector import FORMAT FILE */
+int
+cmd_import(int argc, char **argv)
+{
+	static const char *const formats[] = { "openapi" };
+	struct openapi_options from = { NULL, NULL };
+	const char *args[3];
+	struct cli cli;
+	bool write = false;
+	int nargs = 0, opt;
+
+	cli_init(&cli, "connector import");
+	while ((opt = cli_next(argc, argv, longs, args, &nargs, 3)) >= 0) {
+		if (cli_option(&cli, opt))
+			continue;
+		if (opt == OPT_NAME)
+			from.name = optarg;
+		else if (opt == OPT_HOST)
+			from.host = optarg;
+		else if (opt == OPT_WRITE)
+			write = true;
+		else
+			return cli_usage(&cli, usage);
+	}
+	if (opt == -2 || cli.help || nargs != 3)
+		return cli_usage(&cli, usage);
+	if (cli_verb("connector import", args[1], formats,
+	    ARRAY_LEN(formats)) < 0)
+		return CLI_USAGE;
+	return import(&cli, args[2], &from, write);
 }

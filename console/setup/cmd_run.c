@@ -5,8 +5,8 @@
  *
  * If this process is killed the session ends by its own time (--for).
  */
-#include "console/commands.h"
-#include "console/onramp.h"
+#include "console/setup/setup.h"
+#include "console/setup/onramp.h"
 #include "console/op.h"
 
 #include <errno.h>

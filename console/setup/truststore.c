@@ -1,5 +1,5 @@
 /* truststore - see truststore.h. */
-#include "console/truststore.h"
+#include "console/setup/truststore.h"
 
 #include <openssl/err.h>
 #include <openssl/objects.h>

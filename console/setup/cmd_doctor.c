@@ -1,7 +1,7 @@
 /* cmd_doctor - portreeve doctor: is everything as it must be, and what to do
  * where it is not. Changes nothing. */
-#include "console/commands.h"
-#include "console/doctor.h"
+#include "console/setup/setup.h"
+#include "console/setup/doctor.h"
 #include "console/op.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* onramp - see onramp.h. */
-#include "console/onramp.h"
+#include "console/setup/onramp.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "addr.h"
-#include "console/truststore.h"
+#include "console/setup/truststore.h"
 #include "file.h"
 #include "redact.h"
 
@@ -20,7 +20,7 @@ static const struct {
 	const char *name, *note;
 } runtimes[] = {
 #define RUNTIME(sym, program, note) { program, note },
-#include "console/runtimes.def"
+#include "console/setup/runtimes.def"
 #undef RUNTIME
 };
 
@@ -31,7 +31,7 @@ static const struct {
 	unsigned runtimes;
 } variables[] = {
 #define VARIABLE(name, value, runtimes) { name, value, runtimes },
-#include "console/runtimes.def"
+#include "console/setup/runtimes.def"
 #undef VARIABLE
 };
 #undef ON

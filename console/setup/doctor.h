@@ -9,7 +9,7 @@
 #ifndef DOCTOR_H
 #define DOCTOR_H
 
-#include "console/onramp.h"
+#include "console/setup/onramp.h"
 
 enum doctor_state { DOCTOR_FAIL, DOCTOR_WARN, DOCTOR_OK, DOCTOR_STATES };
 

@@ -33,5 +33,7 @@ action_digest(const struct action *a, uint8_t out[ACTION_DIGEST])
 	add(&st, a->tool);
 	add(&st, slice_str(a->target));
 	add(&st, a->arguments);
+	if (a->responses.n > 0)
+		add(&st, a->responses);
 	crypto_hash_sha256_final(&st, out);
 }

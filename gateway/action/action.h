@@ -34,13 +34,15 @@ struct action {
 	struct slice tool;	/* tool, prompt, resource or REST operation */
 	const char *target;	/* URL as the agent sees it */
 	struct slice arguments;	/* JSON bytes; empty: none */
+	struct slice responses;	/* JSON: inputResponses beside them, or empty */
 	enum conf_class klass;
 };
 
 /*
  * The digest an approval is bound to (ARCHITECTURE law 4): SHA-256 over the
  * length-prefixed principal (user, agent, session), connector, environment,
- * method, tool, target and argument bytes after redaction.
+ * method, tool, target and argument bytes after redaction, and the bytes of
+ * inputResponses where a call has some. An MCP requestState stays outside.
  */
 void action_digest(const struct action *a, uint8_t out[ACTION_DIGEST]);
 

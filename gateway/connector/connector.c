@@ -155,6 +155,8 @@ unpack_connector(struct unpack *u, struct connector *c)
 			else
 				c->matrix[t][k] = (enum conf_effect)e;
 		}
+	for (int i = 0; i < CONNECTOR_ASKS; i++)
+		c->asks[i] = unpack_u8(u) != 0;
 	n = unpack_count(u, 8);
 	c->tools = base_calloc(n + 1, sizeof(*c->tools));
 	for (; c->ntools < n; c->ntools++)

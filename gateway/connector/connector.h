@@ -21,6 +21,8 @@
  *   redaction:                    # rules that do not act here, by direction
  *     arguments: { off: [email, phone] }
  *     results: { off: [personal] }     # all of this kind
+ *   server_requests:              # mcp: what the server may ask of the agent
+ *     { sampling: deny, elicitation: allow, roots: deny }
  *   matrix: { supervised: { moderate: allow } }
  *   tools: { echo: { class: read-only, approval: auto, enabled: true } }
  *   graphql: /v1/graphql          # rest: operations there are named by document
@@ -52,6 +54,9 @@
 #include "policy.h"
 #include "redact.h"
 #include "snap.h"
+
+enum connector_ask { CONNECTOR_SAMPLING, CONNECTOR_ELICITATION,
+	CONNECTOR_ROOTS, CONNECTOR_ASKS };
 
 /* A name of our own: who asks for it through a proxy gets the page that tells
  * whether its CA is trusted. No connector may have it. */
@@ -123,6 +128,7 @@ struct connector {
 	/* NULL: every rule acts on what goes out, on what comes back. */
 	struct redact_off *off_arguments, *off_results;
 	enum conf_effect matrix[CONF_TRUSTS][CONF_CLASSES];
+	bool asks[CONNECTOR_ASKS];	/* the server may ask it */
 	struct connector_tool *tools;
 	size_t ntools;
 	struct connector_operation *operations;

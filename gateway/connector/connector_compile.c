@@ -26,8 +26,8 @@ static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
 	"credential", "upstream_proxy", "media", "log_result", "redaction",
-	"matrix", "tools", "operations", "graphql", "command", "digest",
-	"directory", "read", "allow", "env", "network" };
+	"server_requests", "matrix", "tools", "operations", "graphql",
+	"command", "digest", "directory", "read", "allow", "env", "network" };
 
 static bool
 name_ok(const char *s)
@@ -288,6 +288,32 @@ read_matrix(const struct yaml_doc *d, const struct yaml_node *root,
 				return -1;
 			c->matrix[t][k] = (enum conf_effect)e;
 		}
+	}
+	return 0;
+}
+
+/* A model and a file system belong to who runs the agent: only what asks a
+ * person is let through unless the operator says otherwise. */
+static int
+read_asks(const struct yaml_doc *d, const struct yaml_node *root,
+    struct connector *c, struct err *err)
+{
+	static const char *const names[CONNECTOR_ASKS] = { "sampling",
+		"elicitation", "roots" };
+	static const char *const answers[] = { "deny", "allow" };
+	const struct yaml_node *m = yaml_get(root, "server_requests");
+
+	c->asks[CONNECTOR_ELICITATION] = true;
+	if (m == NULL)
+		return 0;
+	if (yaml_check_keys(d, m, names, CONNECTOR_ASKS, err) != 0)
+		return -1;
+	for (int i = 0; i < CONNECTOR_ASKS; i++) {
+		int v = c->asks[i];
+
+		if (yaml_get_enum(d, m, names[i], answers, 2, &v, err) != 0)
+			return -1;
+		c->asks[i] = v == 1;
 	}
 	return 0;
 }
@@ -620,6 +646,7 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    read_credential(d, root, c, err) != 0 ||
 	    connector_via_read(d, root, conf, &c->via, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
+	    read_asks(d, root, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
 	    read_tools(d, root, c, err) != 0 ||
 	    read_operations(d, root, c, err) != 0)
@@ -702,6 +729,8 @@ pack_connector(struct buf *b, const struct connector *c)
 	for (int t = 0; t < CONF_TRUSTS; t++)
 		for (int k = 0; k < CONF_CLASSES; k++)
 			pack_u8(b, (uint8_t)c->matrix[t][k]);
+	for (int i = 0; i < CONNECTOR_ASKS; i++)
+		pack_u8(b, c->asks[i]);
 	pack_u32(b, (uint32_t)c->ntools);
 	for (size_t i = 0; i < c->ntools; i++)
 		pack_tool(b, &c->tools[i]);

@@ -123,6 +123,8 @@ find_connector(struct exchange *ex)
 		}
 		if (ex->con->stdio != NULL)
 			return stdio_elsewhere(ex);
+		if (!api && oldsse_mounted(rest))
+			return oldsse_open_mount(ex, rest);
 		const char *base = ex->con->path;
 		size_t bn = strlen(base);
 
@@ -157,7 +159,13 @@ find_connector(struct exchange *ex)
 		port = au->port != 0 ? au->port : 80;
 	}
 	ex->up_path = h->path;
-	ex->con = connector_at(ex->view->connectors, au->host, port, h->path);
+	if (oldsse_marked(h->query)) {
+		if (oldsse_find(ex, au->host, port) != STEP_DONE)
+			return STEP_REFUSE;
+	} else {
+		ex->con = connector_at(ex->view->connectors, au->host, port,
+		    h->path);
+	}
 	if (ex->con == NULL)
 		return refuse_uncatalogued(ex, au->host, port);
 	if (ex->con->tls != c->tls) {
@@ -314,7 +322,11 @@ call_receive(struct exchange *ex)
 	if ((r = find_connector(ex)) != STEP_DONE)
 		return r;
 	ex->con_at = (size_t)(ex->con - ex->view->connectors->v);
-	ex->up_query = ex->req->query;
+	if (!ex->sse_post)
+		ex->up_query = ex->req->query;
+	if (!ex->mount && !ex->sse_post && ex->con->kind == CONNECTOR_MCP &&
+	    (r = oldsse_guess(ex)) != STEP_DONE)
+		return r;
 	ex->wants_sse = media_accepts_named(http1_field_known(ex->req,
 	    HTTP1_F_ACCEPT), "text/event-stream");
 	if ((r = choose_body(ex)) != STEP_DONE)
@@ -398,8 +410,7 @@ classify_mcp(struct exchange *ex)
 		return exchange_unparseable(ex, json_error_text(ex->doc.error));
 	mcp_read(&ex->doc, 0, &ex->msg);
 	if (ex->msg.kind == MCP_BATCH)
-		return exchange_refuse(ex, REASON_BATCH,
-		    "Send each message in its own POST.");
+		return batch_begin(ex);
 	if (ex->msg.kind == MCP_INVALID)
 		return exchange_unparseable(ex, ex->msg.error);
 	a->method = ex->msg.kind == MCP_RESPONSE ? SLICE("response") :
@@ -407,10 +418,18 @@ classify_mcp(struct exchange *ex)
 	a->operation = ex->msg.kind == MCP_RESPONSE ? ACTION_PROTOCOL :
 	    ex->msg.operation;
 	a->tool = ex->msg.tool;
+	if (!ex->reclassify && revision_check(ex) != STEP_DONE)
+		return STEP_REFUSE;
 	if (ex->msg.cancel_id.n > 0)
 		svc_cancel(ex);
+	if (ex->msg.kind == MCP_RESPONSE)	/* to what the server asked */
+		a->arguments = json_raw(&ex->doc, json_member(&ex->doc, 0,
+		    json_member(&ex->doc, 0, "result") != JSON_NONE ?
+		    "result" : "error"));
 	if (ex->msg.arguments != JSON_NONE)
 		a->arguments = json_raw(&ex->doc, ex->msg.arguments);
+	if (ex->msg.responses != JSON_NONE && a->operation == ACTION_CALL)
+		a->responses = json_raw(&ex->doc, ex->msg.responses);
 	return STEP_DONE;
 }
 
@@ -438,13 +457,8 @@ call_classify(struct exchange *ex)
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
 	    rest_classify(ex);
-	/* Clients of later revisions ask this first; told no, they go on with
-	 * initialize. To hold it would let each of them wait, to count it as a
-	 * denied call would raise findings about nothing. */
-	if (r == STEP_DONE && slice_is(ex->msg.method, "server/discover"))
-		return exchange_refuse(ex, REASON_REVISION, "Begin with "
-		    "initialize; the latest is 2025-11-25.");
-	ex->is_call = true;
+	/* Clients try revisions out: that is no denied call. */
+	ex->is_call = ex->reason != REASON_REVISION && ex->batch == NULL;
 	if (r != STEP_DONE)
 		return r;
 	if (arena_failed(ex->a))
@@ -581,6 +595,7 @@ enum step_result
 call_redact_out(struct exchange *ex)
 {
 	ex->arguments = ex->action.arguments;
+	ex->responses = ex->action.responses;
 	return content_redact_request(ex);
 }
 
@@ -754,17 +769,8 @@ call_record_decision(struct exchange *ex)
 
 /* --- FORWARD -------------------------------------------------------------------- */
 
-static bool
-sealed_session(struct exchange *ex, struct slice *id_r)
-{
-	struct slice v = http1_field_known(ex->req, HTTP1_F_MCP_SESSION_ID);
-
-	*id_r = v;
-	return v.p == NULL || identity_open_session(ex, v, id_r);
-}
-
 static int
-write_head(struct exchange *ex, struct slice session_id)
+write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 {
 	struct buf *o = &ex->uout;
 	const struct http1_head *h = ex->req;
@@ -796,8 +802,11 @@ write_head(struct exchange *ex, struct slice session_id)
 		if (!http1_field_kept(f) || f->known == HTTP1_F_ACCEPT_ENCODING
 		    || f->known == HTTP1_F_RANGE ||
 		    f->known == HTTP1_F_MCP_SESSION_ID ||
+		    f->known == HTTP1_F_LAST_EVENT_ID ||
 		    f->known == HTTP1_F_FORWARDED ||
 		    f->known == HTTP1_F_X_FORWARDED_FOR)
+			continue;
+		if (ex->mirror != NULL && mirror_is_param(f->name))
 			continue;
 		/* Our own token, where it comes in Authorization; a credential
 		 * of ours replaces what the agent brought. */
@@ -812,8 +821,12 @@ write_head(struct exchange *ex, struct slice session_id)
 		r |= http1_write_field(o, f->name, f->value);
 	}
 	r |= http1_write_field(o, SLICE("Accept-Encoding"), SLICE("identity"));
+	if (ex->mirror != NULL)
+		r |= revision_write_params(ex, o);
 	if (session_id.p != NULL)
 		r |= http1_write_field(o, SLICE("Mcp-Session-Id"), session_id);
+	if (event_id.p != NULL)
+		r |= http1_write_field(o, SLICE("Last-Event-ID"), event_id);
 	if (ex->cred_name.n > 0)
 		r |= http1_write_field(o, ex->cred_name, ex->cred_value);
 	if (ex->gated && h->framing != HTTP1_BODY_NONE)
@@ -851,7 +864,7 @@ enum step_result
 call_forward(struct exchange *ex)
 {
 	const struct principal *p = &ex->session->who;
-	struct slice session_id;
+	struct slice session_id, event_id;
 	struct upstream_target t = {
 		.host = ex->c->tunnel ? ex->c->authority.host :
 		    ex->con->hosts[0].host,
@@ -867,9 +880,9 @@ call_forward(struct exchange *ex)
 		t.via = &via;
 	if (ex->request_head_sent)
 		return STEP_DONE;
-	if (!sealed_session(ex, &session_id))
+	if (!revision_open_ids(ex, &session_id, &event_id))
 		return exchange_refuse(ex, REASON_SESSION_BINDING, "%s", "");
-	if (write_head(ex, session_id) != 0)
+	if (write_head(ex, session_id, event_id) != 0)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");
 	ex->request_head_sent = true;
@@ -900,6 +913,8 @@ call_response(struct exchange *ex)
 enum step_result
 call_record_outcome(struct exchange *ex)
 {
+	if (oldsse_park(ex))
+		return STEP_WAIT;
 	exchange_end(ex, ex->end_status != NULL ? ex->end_status : "ok");
 	return STEP_WAIT;
 }

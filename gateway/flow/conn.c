@@ -32,14 +32,16 @@ conn_free(struct conn *c)
 		return;
 	c->closed = true;
 	list_remove(&c->link);
-	f->nconns--;
-	if (f->full)
+	if (c->inner == NULL)
+		f->nconns--;
+	if (f->full && c->inner == NULL)
 		conn_accept_again(f, true);
 	svc_leaf_forget(f, c);
 	dns_cancel(c->dns);
 	loop_soon_cancel(f->loop, c);
 	loop_at_end_cancel(f->loop, c);
-	loop_fd_del(c->watch);
+	if (c->watch != NULL)
+		loop_fd_del(c->watch);
 	loop_timer_del(c->timer);
 	if (c->ex != NULL && c->ex->stopped && !f->stopping)
 		cut_detach(c->ex);
@@ -52,6 +54,8 @@ conn_free(struct conn *c)
 	buf_wipe_free(&c->in);
 	buf_wipe_free(&c->out);
 	spare_head_back(f, c->head);
+	if (c->inner != NULL)
+		c->inner(c->inner_ctx, c, slice_make("", 0), true);
 	loop_defer_free(f->loop, c);
 }
 
@@ -195,6 +199,23 @@ may_write(struct conn *c)
 	return !c->cut;
 }
 
+/* Whoever made an inner connection takes all at once. */
+static void
+inner_flush(struct conn *c)
+{
+	if (c->out.len > 0 && may_write(c)) {
+		c->bytes_out += c->out.len;
+		c->inner(c->inner_ctx, c, buf_slice(&c->out), false);
+		if (c->closed)
+			return;
+		buf_reset(&c->out);
+	}
+	if (c->out.len == 0 && c->state == CONN_CLOSING)
+		conn_close(c);
+	else if (c->out.len == 0 && c->ex != NULL)
+		exchange_drained(c->ex);
+}
+
 void
 conn_flush(void *ctx)
 {
@@ -203,6 +224,10 @@ conn_flush(void *ctx)
 
 	if (c->closed || c->state == CONN_TLS)
 		return;
+	if (c->inner != NULL) {
+		inner_flush(c);
+		return;
+	}
 	was_high = c->out.len > FLOW_OUT_LOW;
 	for (;;) {
 		if (c->mux != NULL && mux_fill(c) != 0) {
@@ -308,7 +333,7 @@ conn_next(struct conn *c, bool keep)
 	c->ex = NULL;
 	if (c->closed)
 		return;
-	if (!keep || c->f->stopping || c->eof) {
+	if (c->inner != NULL || !keep || c->f->stopping || c->eof) {
 		conn_finish(c);
 		return;
 	}
@@ -580,6 +605,117 @@ on_conn_event(void *ctx, unsigned events)
 	}
 	if (!c->closed && c->state != CONN_TLS)
 		set_watch(c);
+}
+
+/* --- inner connections ------------------------------------------------------------ */
+
+static void
+on_inner(void *ctx)
+{
+	struct conn *c = ctx;
+
+	if (!c->closed && c->state == CONN_HEAD)
+		conn_process(c);
+	if (!c->closed && c->state == CONN_HEAD)
+		conn_abort(c);		/* its head was whole */
+}
+
+static int
+write_inner(struct buf *b, const struct exchange *like, struct slice body)
+{
+	const struct http1_head *h = like->req;
+	bool posted = h->method_id == HTTP1_M_POST;
+	struct slice to = h->target, where = like->agent_endpoint;
+	int r;
+
+	if (where.n > 0)	/* behind the scheme and host, if they stand */
+		to.n = (size_t)(h->path.p - h->target.p);
+	r = buf_addf(b, "POST %.*s%.*s HTTP/1.1\r\n", SLICE_FMT(to),
+	    SLICE_FMT(where));
+
+	for (unsigned i = 0; i < h->field_n; i++) {
+		const struct http1_field *f = &h->fields[i];
+
+		if ((f->hop && f->known != HTTP1_F_PROXY_AUTHORIZATION) ||
+		    f->known == HTTP1_F_CONTENT_LENGTH ||
+		    f->known == HTTP1_F_CONTENT_TYPE ||
+		    f->known == HTTP1_F_CONTENT_ENCODING ||
+		    f->known == HTTP1_F_EXPECT ||
+		    (f->known == HTTP1_F_ACCEPT && !posted) ||
+		    f->known == HTTP1_F_LAST_EVENT_ID)
+			continue;
+		r |= buf_addf(b, "%.*s: %.*s\r\n", SLICE_FMT(f->name),
+		    SLICE_FMT(f->value));
+	}
+	r |= buf_addf(b, "%sContent-Type: application/json\r\n"
+	    "Content-Length: %zu\r\n\r\n", posted ? "" :
+	    "Accept: application/json, text/event-stream\r\n", body.n);
+	return r | buf_add_slice(b, body);
+}
+
+struct conn *
+conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
+    inner_fn *fn, void *ctx)
+{
+	struct flow *f = outer->f;
+	struct conn *c = base_calloc(1, sizeof(*c));
+
+	c->f = f;
+	c->kind = outer->kind;
+	c->state = CONN_HEAD;
+	c->tunnel = outer->tunnel;
+	c->tls = outer->tls;
+	c->has_token = outer->has_token;
+	c->authority = outer->authority;
+	memcpy(c->token_hash, outer->token_hash, sizeof(c->token_hash));
+	memcpy(c->source, outer->source, sizeof(c->source));
+	buf_init(&c->in, body.n + (256u << 10));
+	buf_init(&c->out, FLOW_OUT_MAX);
+	if (write_inner(&c->in, like, body) != 0) {
+		buf_wipe_free(&c->in);
+		free(c);
+		return NULL;
+	}
+	c->inner = fn;
+	c->inner_ctx = ctx;
+	list_append(&f->conns, &c->link);
+	c->timer = loop_timer_new(f->loop, on_timeout, c);
+	loop_soon(f->loop, on_inner, c);
+	return c;
+}
+
+static void
+to_nobody(void *ctx, struct conn *c, struct slice data, bool end)
+{
+	(void)ctx;
+	(void)c;
+	(void)data;
+	(void)end;
+}
+
+static void
+on_drop(void *ctx)
+{
+	struct conn *c = ctx;
+
+	if (c->closed)
+		return;
+	if (c->ex != NULL && !c->ex->over)
+		exchange_client_gone(c->ex);
+	if (!c->closed)
+		conn_abort(c);
+}
+
+/* Not at once: somebody may be walking through the list of connections. */
+void
+conn_inner_drop(struct conn *c)
+{
+	if (c->closed)
+		return;
+	c->inner = to_nobody;
+	c->inner_ctx = NULL;
+	loop_soon_cancel(c->f->loop, c);
+	loop_soon(c->f->loop, on_drop, c);
 }
 
 static struct conn *

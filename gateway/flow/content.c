@@ -165,7 +165,11 @@ take_new_arguments(struct exchange *ex)
 		return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
 		    "The redacted message is not JSON.");
 	}
-	node = json_member(&d, 0, "params");
+	node = json_member(&d, 0, ex->msg.kind != MCP_RESPONSE ? "params" :
+	    json_member(&d, 0, "result") != JSON_NONE ? "result" : "error");
+	if (ex->responses.n > 0)
+		ex->responses = json_raw(&d, json_member(&d, node,
+		    "inputResponses"));
 	if (ex->action.operation == ACTION_CALL && slice_is(ex->msg.method,
 	    "tools/call"))
 		node = json_member(&d, node, "arguments");
@@ -173,6 +177,7 @@ take_new_arguments(struct exchange *ex)
 		ex->arguments = json_raw(&d, node);
 	json_free(&d);
 	ex->action.arguments = ex->arguments;
+	ex->action.responses = ex->responses;
 	return STEP_DONE;
 }
 
@@ -309,7 +314,8 @@ on_context(void *ctx, enum msg_type type, struct unpack *u)
 		exchange_answer_refusal(ex);
 		return;
 	}
-	relay_context_acked(ex);
+	if (ex->asked == NULL)
+		relay_context_acked(ex);
 }
 
 static int
@@ -360,8 +366,10 @@ note_tools(struct exchange *ex, const struct json_doc *d)
 {
 	uint32_t tools = json_path(d, 0, "result", "tools", NULL);
 
+	/* A stream of its own may carry the answer to any request. */
 	if (json_typeof(d, tools) != JSON_ARRAY ||
-	    !slice_is(ex->msg.method, "tools/list"))
+	    (!slice_is(ex->msg.method, "tools/list") &&
+	    ex->req->method_id != HTTP1_M_GET))
 		return;
 	for (uint32_t t = json_first(d, tools); t != JSON_NONE;
 	    t = json_next(d, tools, t)) {
@@ -449,6 +457,8 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
 	if (ret == 0 && inspect_json(ex->view->inspect, &d, 0, opt.shape,
 	    &flags))
 		ret = tell_context(ex, &flags);
+	if (ret == 0 && ex->con->kind == CONNECTOR_MCP)
+		ret = asked_look(ex, &d, *out_r);
 	spare_doc_back(ex->f, &d);
 	return ret;
 }

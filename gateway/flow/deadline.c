@@ -57,7 +57,8 @@ look_at_exchange(struct exchange *ex)
 {
 	const struct conf_limits *l = &ex->view->conf->limits;
 	bool events = ex->mode == RESP_SSE &&
-	    ex->req->method_id == HTTP1_M_GET;
+	    (ex->req->method_id == HTTP1_M_GET ||
+	    slice_is(ex->msg.method, "subscriptions/listen"));
 	int64_t idle = events ? l->stream_idle_ms : l->upstream_idle_ms;
 
 	if (ex->over || ex->step != STEP_RESPONSE || ex->u == NULL)

@@ -70,6 +70,9 @@ exchange_free(struct exchange *ex)
 	if (ex->deadline_q != 0)
 		svc_forget(f, ex->deadline_q);
 	emit_forget(f->emit, ex);
+	asked_end(ex);
+	batch_free(ex);
+	oldsse_end(ex);
 	upstream_cancel(ex->ureq);
 	upstream_close(ex->u, true);
 	loop_timer_del(ex->timer);
@@ -281,20 +284,29 @@ answer_http(struct exchange *ex, const char *event, const char *text)
 static void
 answer_mcp(struct exchange *ex, const char *event, const char *text)
 {
+	unsigned status = http_status(ex);
 	struct buf b;
 
 	buf_init(&b, 1u << 16);
-	if (ex->msg.kind == MCP_REQUEST && slice_is(ex->msg.method,
-	    "tools/call"))
-		mcp_write_denial(&b, ex->msg.id, text, reason_word(ex->reason),
-		    event);
+	if (ex->refusal_code == MCP_CODE_REVISION)
+		mcp_write_revision(&b, ex->msg.id, text, http1_field_known(
+		    ex->req, HTTP1_F_MCP_PROTOCOL_VERSION));
+	else if (ex->msg.kind == MCP_REQUEST && ex->refusal_code == 0 &&
+	    slice_is(ex->msg.method, "tools/call"))
+		mcp_write_denial(&b, ex->msg.id, ex->modern, text,
+		    reason_word(ex->reason), event);
 	else
-		mcp_write_error(&b, ex->msg.id, MCP_CODE_DENIED, text,
+		mcp_write_error(&b, ex->msg.id, ex->refusal_code != 0 ?
+		    ex->refusal_code : MCP_CODE_DENIED, text,
 		    reason_word(ex->reason), event);
 	/* An HTTP error would make some clients fall back to an older
-	 * transport; the denial belongs into the protocol. */
-	ex->status = ex->msg.kind == MCP_REQUEST ? 200 : http_status(ex);
-	relay_send_message(ex, buf_slice(&b));
+	 * transport; the denial belongs into the protocol. 403 says nothing
+	 * about revisions. */
+	ex->status = ex->refusal_code != 0 ? 400 :
+	    ex->msg.kind == MCP_REQUEST ? 200 :
+	    revision_modern_refusal(ex, status) ? 403 : status;
+	if (ex->msg.kind != MCP_REQUEST || !oldsse_deny(ex, buf_slice(&b)))
+		relay_send_message(ex, buf_slice(&b));
 	buf_free(&b);
 }
 
@@ -325,7 +337,8 @@ exchange_say_no(struct exchange *ex, struct uuid event)
 	if (text == NULL)
 		text = (char *)(uintptr_t)reason_text(ex->reason);
 	if (ex->con != NULL && ex->con->kind == CONNECTOR_MCP &&
-	    (ex->msg.kind == MCP_REQUEST || ex->hold_stream))
+	    (ex->msg.kind == MCP_REQUEST || ex->hold_stream ||
+	    revision_modern_refusal(ex, http_status(ex))))
 		answer_mcp(ex, id, text);
 	else
 		answer_http(ex, id, text);

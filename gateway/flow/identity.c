@@ -58,11 +58,12 @@ identity_token(const struct http1_head *h, bool proxy, uint8_t hash_r[32])
 }
 
 static void
-session_mac(const struct exchange *ex, struct slice id, uint8_t mac[32])
+mac_of(const struct exchange *ex, const char *what, struct slice id,
+    uint8_t mac[32])
 {
 	crypto_auth_hmacsha256_state st;
 	const struct principal *p = &ex->session->who;
-	const char *parts[] = { p->user, p->agent, ex->con->name };
+	const char *parts[] = { what, p->user, p->agent, ex->con->name };
 
 	crypto_auth_hmacsha256_init(&st, ex->f->mac_key, 32);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
@@ -72,22 +73,22 @@ session_mac(const struct exchange *ex, struct slice id, uint8_t mac[32])
 	crypto_auth_hmacsha256_final(&st, mac);
 }
 
-void
-identity_seal_session(const struct exchange *ex, struct slice id,
+static void
+seal(const struct exchange *ex, const char *what, struct slice id,
     struct buf *out)
 {
 	uint8_t mac[32];
 	char hex[2 * MAC_BYTES + 1];
 
-	session_mac(ex, id, mac);
+	mac_of(ex, what, id, mac);
 	hex_encode(mac, MAC_BYTES, hex);
 	buf_add_slice(out, id);
 	buf_add_char(out, '.');
 	buf_add_str(out, hex);
 }
 
-bool
-identity_open_session(const struct exchange *ex, struct slice sealed,
+static bool
+unseal(const struct exchange *ex, const char *what, struct slice sealed,
     struct slice *id_r)
 {
 	uint8_t mac[32], given[MAC_BYTES];
@@ -100,9 +101,51 @@ identity_open_session(const struct exchange *ex, struct slice sealed,
 	if (!hex_decode(slice_sub(sealed, id.n + 1, SIZE_MAX), given,
 	    MAC_BYTES))
 		return false;
-	session_mac(ex, id, mac);
+	mac_of(ex, what, id, mac);
 	if (!base_equal_ct(mac, given, MAC_BYTES))
 		return false;
 	*id_r = id;
 	return true;
+}
+
+void
+identity_seal_session(const struct exchange *ex, struct slice id,
+    struct buf *out)
+{
+	seal(ex, "session", id, out);
+}
+
+bool
+identity_open_session(const struct exchange *ex, struct slice sealed,
+    struct slice *id_r)
+{
+	return unseal(ex, "session", sealed, id_r);
+}
+
+void
+identity_seal_event(const struct exchange *ex, struct slice id,
+    struct buf *out)
+{
+	seal(ex, "event", id, out);
+}
+
+bool
+identity_open_event(const struct exchange *ex, struct slice sealed,
+    struct slice *id_r)
+{
+	return unseal(ex, "event", sealed, id_r);
+}
+
+void
+identity_seal_endpoint(const struct exchange *ex, struct slice target,
+    struct buf *out)
+{
+	seal(ex, "endpoint", target, out);
+}
+
+bool
+identity_open_endpoint(const struct exchange *ex, struct slice sealed,
+    struct slice *target_r)
+{
+	return unseal(ex, "endpoint", sealed, target_r);
 }

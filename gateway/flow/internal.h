@@ -19,6 +19,7 @@
 #include "list.h"
 #include "map.h"
 #include "mcp.h"
+#include "mirror.h"
 #include "media.h"
 #include "pack.h"
 #include "params.h"
@@ -192,9 +193,17 @@ struct leftover {
 	unsigned n;			/* 0: nobody's, or all has left */
 };
 
+struct conn;
+
+/* What an inner connection's exchange answers: bytes of HTTP; c is gone after
+ * end. */
+typedef void inner_fn(void *ctx, struct conn *c, struct slice data, bool end);
+
 struct conn {
 	struct list link;
 	struct flow *f;
+	inner_fn *inner;		/* NULL: a connection from an agent */
+	void *inner_ctx;
 	enum conf_listener_kind kind;
 	enum conn_state state;
 	struct stream *s;
@@ -225,6 +234,13 @@ struct conn {
 };
 
 void conn_accept(struct listener *l);
+/* A POST that the gateway makes in the name of an agent's exchange, with that
+ * one's way in, head and another body; it goes through all steps.
+ * NULL: it does not fit. fn may be called from the next round on. */
+struct conn *conn_inner(struct conn *c, const struct exchange *like,
+    struct slice body, inner_fn *fn, void *ctx);
+/* Nobody waits for its answer any more: its agent has gone. */
+void conn_inner_drop(struct conn *c);
 /* At limits.streams connections a proxy stops accepting until one ends. */
 void conn_accept_again(struct flow *f, bool again);
 /* Something was put into c->out, or room was made in c->in. */
@@ -328,6 +344,15 @@ struct exchange {
 	struct buf new_body;		/* rewritten request body */
 	struct slice common;		/* what its events have in common */
 	struct slice arguments;		/* JSON as recorded and as sent */
+	struct slice responses;		/* so is inputResponses beside them */
+	bool modern;			/* of MCP 2026-07-28 */
+	struct mirror *mirror;		/* its Mcp-Param-* fields, or NULL */
+	struct slice endpoint;		/* path and query; see oldsse.c */
+	struct slice agent_endpoint;	/* the same as the agent got it */
+	bool sse_post, late;		/* posted there; answered already */
+	struct list parked;		/* of a stream: posted, not answered */
+	unsigned nparked;
+	struct batch *batch;		/* several messages: no call itself */
 	const char *flags[16];
 	size_t nflags;
 	uint64_t start_ns;
@@ -364,6 +389,7 @@ struct exchange {
 	struct buf encoded;		/* what it was given and did not take */
 	bool decoded;			/* the agent gets it as identity */
 	bool chunked_out, head_out, context_wait, delivered;
+	struct asked *asked;		/* not committed yet, oldest first */
 	struct buf rbody;
 	struct sse *sse;
 	struct buf held_out, sse_rest;	/* wait for the detector's ack */
@@ -377,6 +403,7 @@ struct exchange {
 	char *detail;
 	const char *refusal_word;	/* http1 error word when ambiguous */
 	unsigned refusal_status, retry_s;	/* 0: the reason's own */
+	int refusal_code;		/* of the MCP error; 0: our own */
 	const char *end_status;		/* of the outcome */
 	bool recorded, outcome_done;
 
@@ -426,6 +453,61 @@ enum step_result rest_classify(struct exchange *ex);
 /* Sends (again, to a restarted broker) what is held. 0 or -1. */
 int call_send_hold(struct exchange *ex);
 
+/* ---- MCP's revisions: revision.c ----------------------------------------------- */
+
+/* Which one is this request of, and do its header fields say the same? */
+enum step_result revision_check(struct exchange *ex);
+/* The fields that repeat arguments, as the arguments that are sent have them. */
+int revision_write_params(struct exchange *ex, struct buf *out);
+/* Mcp-Session-Id and Last-Event-ID as the upstream knows them; p NULL: none.
+ * False: another principal's. */
+bool revision_open_ids(struct exchange *ex, struct slice *session_r,
+    struct slice *event_r);
+/* A refusal that a client of 2026-07-28 must not take for an older server's
+ * although its request could not be read. */
+bool revision_modern_refusal(const struct exchange *ex, unsigned status);
+
+/* ---- batches of 2025-03-26: batch.c ---------------------------------------------- */
+
+/* Takes ex->doc apart; answers when all of it is answered. */
+enum step_result batch_begin(struct exchange *ex);
+/* Its messages are cancelled where they are. Nothing without a batch. */
+void batch_free(struct exchange *ex);
+
+/* ---- HTTP+SSE of 2024-11-05: oldsse.c --------------------------------------------- */
+
+/* A stream's `endpoint` event: the address as the agent gets it. -1: refused. */
+int oldsse_endpoint(struct exchange *ex, struct slice uri, struct buf *out);
+/* A request to such an address: sets up_path and up_query, or refuses. */
+bool oldsse_mounted(struct slice rest);
+enum step_result oldsse_open_mount(struct exchange *ex, struct slice rest);
+bool oldsse_marked(struct slice query);
+/* Of a marked request through the proxy: also sets con. */
+enum step_result oldsse_find(struct exchange *ex, const char *host,
+    uint16_t port);
+/* Refuses a POST that names such a server's session without having got it. */
+enum step_result oldsse_guess(struct exchange *ex);
+/* The POST is answered, the call is not: true when a stream will. */
+bool oldsse_park(struct exchange *ex);
+/* A message on the stream, as it will be sent. 1: send what is in instead. */
+int oldsse_answer(struct exchange *g, struct slice json, struct buf *instead);
+/* Says no on the stream. False: there is none. */
+bool oldsse_deny(struct exchange *ex, struct slice json);
+/* The stream goes away. */
+void oldsse_end(struct exchange *g);
+
+/* ---- what servers ask of the agent: asked.c -------------------------------------- */
+
+struct asked;
+
+/* A message of the server: d of what came, text as it will be sent. Records
+ * what it asks; ex->context_wait while that is not committed. 0: it may go on;
+ * 1: not this message, and the server is told; -1: refused. */
+int asked_look(struct exchange *ex, const struct json_doc *d,
+    struct slice text);
+/* The exchange goes away: what waits was not delivered. */
+void asked_end(struct exchange *ex);
+
 /* ---- cutting: the kill switch, and sessions that end ------------------------- */
 
 void cut_init(struct flow *f);
@@ -465,7 +547,8 @@ struct slice content_clean(struct exchange *ex, struct slice part);
 /* Redacts the request: fills new_body when something changed. */
 enum step_result content_redact_request(struct exchange *ex);
 /* One JSON text of the response. *out_r is text itself or lies in scratch.
- * -1: the redactor's limit or not parseable, and the answer is to refuse. */
+ * -1: the redactor's limit or not parseable, and the answer is to refuse; 1:
+ * this message is not for the agent. */
 int content_result(struct exchange *ex, struct slice text,
     struct buf *scratch, struct slice *out_r);
 int content_text(struct exchange *ex, struct slice text, struct buf *scratch,
@@ -620,5 +703,15 @@ void identity_seal_session(const struct exchange *ex, struct slice id,
     struct buf *out);
 bool identity_open_session(const struct exchange *ex, struct slice sealed,
     struct slice *id_r);
+/* The same for the ids of an MCP server's events and Last-Event-ID. */
+void identity_seal_event(const struct exchange *ex, struct slice id,
+    struct buf *out);
+bool identity_open_event(const struct exchange *ex, struct slice sealed,
+    struct slice *id_r);
+/* And for the address that an endpoint event names. */
+void identity_seal_endpoint(const struct exchange *ex, struct slice target,
+    struct buf *out);
+bool identity_open_endpoint(const struct exchange *ex, struct slice sealed,
+    struct slice *target_r);
 
 #endif

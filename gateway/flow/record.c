@@ -72,6 +72,8 @@ record_call(struct exchange *ex, struct jsonw *w, struct buf *b,
 	common(ex, w);
 	if (with_arguments && ex->action.arguments.n > 0)
 		jsonw_raw(w, "arguments", ex->action.arguments);
+	if (with_arguments && ex->action.responses.n > 0)
+		jsonw_raw(w, "input_responses", ex->action.responses);
 }
 
 static void
@@ -137,7 +139,7 @@ record_decision(struct exchange *ex, emit_done_fn *done)
 
 	/* Arguments are recorded only as the redactor left them. */
 	record_call(ex, &w, b, ex->decision, EVENT_CALL_DECISION,
-	    ex->arguments.n > 0);
+	    ex->arguments.n > 0 || ex->responses.n > 0);
 	verdict(&w, ex);
 	redactions(&w, &ex->redact_out);
 	approval(&w, ex);
@@ -335,6 +337,8 @@ record_card(struct exchange *ex, struct jsonw *w, struct buf *b)
 	jsonw_str(w, "digest", hex);
 	if (ex->arguments.n > 0)
 		jsonw_raw(w, "arguments", ex->arguments);
+	if (ex->responses.n > 0)
+		jsonw_raw(w, "input_responses", ex->responses);
 	jsonw_slice(w, "body", ex->new_body.len > 0 ?
 	    buf_slice(&ex->new_body) : buf_slice(&ex->body));
 	jsonw_object_end(w);

@@ -313,6 +313,9 @@ deliver_whole(struct exchange *ex)
 	struct buf scratch;
 	int r;
 
+	if (ex->sse_post && ex->resp_media == MEDIA_NONE)
+		buf_reset(&ex->rbody);	/* what it says is on the stream */
+	text = out = buf_slice(&ex->rbody);
 	/* Servers say 202 in chunks, of which there are none. */
 	if (ex->resp_media == MEDIA_NONE && text.n > 0 &&
 	    !exchange_exception(ex, REASON_MEDIA, "no Content-Type")) {
@@ -335,33 +338,92 @@ deliver_whole(struct exchange *ex)
 
 /* --- SSE, event by event --------------------------------------------------- */
 
+/* The ids of an MCP server's events are good for one principal. */
+static bool
+bound(const struct exchange *ex, const struct sse_event *ev)
+{
+	return ex->con->kind == CONNECTOR_MCP && ev->has_id && ev->id.n > 0;
+}
+
+static int
+write_event(struct exchange *ex, const struct sse_event *ev, struct slice data,
+    struct buf *out)
+{
+	struct slice id = ev->has_id ? ev->id : slice_make(NULL, 0);
+	struct buf sealed;
+	int r = 0;
+
+	buf_init(&sealed, sse_limits_default.line);
+	if (bound(ex, ev)) {
+		identity_seal_event(ex, ev->id, &sealed);
+		id = buf_slice(&sealed);
+	}
+	if (ev->has_retry)
+		r = sse_write_retry(out, ev->retry_ms);
+	if (r == 0)
+		r = sse_write_event(out, ev->name.n > 0 ? ev->name :
+		    slice_make(NULL, 0), id, data);
+	if (sealed.full)
+		r = -1;
+	buf_free(&sealed);
+	return r;
+}
+
+/* An event without data: an id from which a client may go on, a pause. */
+static void
+deliver_bare(struct exchange *ex, const struct sse_event *ev)
+{
+	struct buf out;
+
+	if (!bound(ex, ev)) {
+		write_client(ex, ev->raw);
+		return;
+	}
+	buf_init(&out, sse_limits_default.event + 65536);
+	if (write_event(ex, ev, ev->has_data ? SLICE("") : slice_make(NULL,
+	    0), &out) != 0)
+		refuse_response(ex, REASON_REDACTOR_LIMIT, "(an event's id)");
+	else
+		write_client(ex, buf_slice(&out));
+	buf_free(&out);
+}
+
 static void
 deliver_event(struct exchange *ex, const struct sse_event *ev)
 {
 	struct slice text = ev->data, clean = text, bytes = ev->raw;
-	struct buf scratch, out;
+	struct buf scratch, out, instead;
 
 	if (!ev->has_data || text.n == 0) {
-		write_client(ex, ev->raw);
+		deliver_bare(ex, ev);
 		return;
 	}
 	buf_init(&scratch, sse_limits_default.event * 2);
 	buf_init(&out, sse_limits_default.event * 2 + 65536);
-	int r = ex->con->kind == CONNECTOR_MCP || text.p[0] == '{' ?
+	buf_init(&instead, 65536);
+	bool endpoint = ex->con->kind == CONNECTOR_MCP && ex->endpoint.n == 0 &&
+	    ex->req->method_id == HTTP1_M_GET && slice_is(ev->name, "endpoint");
+	int r = endpoint ? oldsse_endpoint(ex, text, &scratch) :
+	    ex->con->kind == CONNECTOR_MCP || text.p[0] == '{' ?
 	    content_result(ex, text, &scratch, &clean) :
 	    content_text(ex, text, &scratch, &clean);
 
-	if (r == 0 && clean.p != text.p) {
-		r = sse_write_event(&out, ev->name.n > 0 ? ev->name :
-		    slice_make(NULL, 0), ev->has_id ? ev->id :
-		    slice_make(NULL, 0), clean);
+	if (endpoint && r == 0)
+		clean = buf_slice(&scratch);
+	else if (r == 0 && ex->endpoint.n > 0 &&
+	    oldsse_answer(ex, clean, &instead) != 0)
+		clean = buf_slice(&instead);
+	if (r == 0 && (clean.p != text.p || bound(ex, ev))) {
+		r = write_event(ex, ev, clean, &out);
 		bytes = buf_slice(&out);
 		if (r != 0)
 			exchange_refuse(ex, REASON_REDACTOR_LIMIT, "%s", "");
 	}
-	if (r != 0) {
+	if (r < 0) {
+		/* Between two events the agent can still be told. */
+		ex->hold_stream |= ex->chunked_out && ex->reason == REASON_ASKED;
 		refuse_response(ex, ex->reason, ex->detail);
-	} else {
+	} else if (r == 0) {
 		keep_result(ex, clean);
 		if (!ex->context_wait)
 			write_client(ex, bytes);
@@ -370,6 +432,7 @@ deliver_event(struct exchange *ex, const struct sse_event *ev)
 	}
 	buf_free(&scratch);
 	buf_free(&out);
+	buf_free(&instead);
 }
 
 static void
@@ -495,7 +558,8 @@ settle(struct exchange *ex)
 		buf_wipe_free(&ex->c->in);
 	ex->req = http1_head_trim(ex->req);
 	ex->resp = http1_head_trim(ex->resp);
-	stream_trim(ex->c->s);
+	if (ex->c->s != NULL)		/* an inner one has none */
+		stream_trim(ex->c->s);
 	spare_settled(ex->f);
 }
 

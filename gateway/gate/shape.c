@@ -1,5 +1,5 @@
 /* shape - see shape.h. The tables are the message's tree; a row's key "*" is
- * any element of an array or member of an object. */
+ * any element of an array, "{}" any member of an object. */
 #include "shape.h"
 
 #include <stdlib.h>
@@ -19,8 +19,18 @@ struct row {
 
 #define END { NULL, BELOW, NULL }
 
+static const struct row task[] = {
+	{ "taskId", KEEP, NULL }, { "ttl", KEEP, NULL },
+	{ "pollInterval", KEEP, NULL }, END
+};
+
+static const struct row tasks[] = { { "*", BELOW, task }, END };
+
 static const struct row meta[] = {
-	{ "progressToken", KEEP, NULL }, END
+	{ "progressToken", KEEP, NULL }, { "traceparent", KEEP, NULL },
+	{ "io.modelcontextprotocol/protocolVersion", KEEP, NULL },
+	{ "io.modelcontextprotocol/subscriptionId", KEEP, NULL },
+	{ "io.modelcontextprotocol/related-task", BELOW, task }, END
 };
 
 static const struct row resource[] = {
@@ -57,13 +67,49 @@ static const struct row listed[] = {
 
 static const struct row list[] = { { "*", BELOW, listed }, END };
 
+/* What a server asks of the client inside a result (2026-07-28). */
+static const struct row asked_params[] = {
+	{ "url", READ, NULL }, { "elicitationId", KEEP, NULL },
+	{ "requestedSchema", READ, NULL },
+	{ "messages", BELOW, messages }, { "tools", BELOW, list },
+	{ "_meta", BELOW, meta }, END
+};
+
+static const struct row asked[] = {
+	{ "method", KEEP, NULL }, { "params", BELOW, asked_params }, END
+};
+
+static const struct row inputs[] = { { "{}", BELOW, asked }, END };
+
+/* What a tool answered, inside the result of tasks/get. */
+static const struct row inner[] = {
+	{ "content", BELOW, one_or_more }, { "_meta", BELOW, meta }, END
+};
+
+/* What the client answered to it, inside the retried call. The content of a
+ * form has whatever names the server chose: nothing is kept but media. */
+static const struct row media[] = { { "data", MEDIA, NULL }, END };
+
+static const struct row answered[] = {
+	{ "*", BELOW, media }, { "data", MEDIA, NULL }, END
+};
+
+static const struct row answer[] = { { "content", BELOW, answered }, END };
+
+static const struct row answers[] = { { "{}", BELOW, answer }, END };
+
 static const struct row result[] = {
 	{ "content", BELOW, one_or_more }, { "contents", BELOW, contents },
 	{ "messages", BELOW, messages }, { "tools", BELOW, list },
 	{ "resources", BELOW, list }, { "resourceTemplates", BELOW, list },
 	{ "prompts", BELOW, list }, { "nextCursor", KEEP, NULL },
 	{ "protocolVersion", KEEP, NULL }, { "taskId", KEEP, NULL },
-	{ "role", KEEP, NULL }, { "_meta", BELOW, meta }, END
+	{ "role", KEEP, NULL }, { "_meta", BELOW, meta },
+	{ "requestState", KEEP, NULL }, { "inputRequests", BELOW, inputs },
+	{ "ttlMs", KEEP, NULL }, { "pollIntervalMs", KEEP, NULL },
+	{ "result", BELOW, inner }, { "task", BELOW, task },
+	{ "tasks", BELOW, tasks }, { "ttl", KEEP, NULL },
+	{ "pollInterval", KEEP, NULL }, END
 };
 
 static const struct row ref[] = {
@@ -77,7 +123,9 @@ static const struct row params[] = {
 	{ "progressToken", KEEP, NULL }, { "protocolVersion", KEEP, NULL },
 	{ "requestedSchema", READ, NULL }, { "taskId", KEEP, NULL },
 	{ "elicitationId", KEEP, NULL }, { "_meta", BELOW, meta },
-	{ "ref", BELOW, ref }, { "messages", BELOW, messages }, END
+	{ "ref", BELOW, ref }, { "messages", BELOW, messages },
+	{ "url", READ, NULL }, { "requestState", KEEP, NULL },
+	{ "inputResponses", BELOW, answers }, END
 };
 
 static const struct row error[] = { { "code", KEEP, NULL }, END };
@@ -173,7 +221,8 @@ rows_apply(struct skips *s, uint32_t node, const struct row *rows)
 	for (uint32_t i = json_first(d, node); i != JSON_NONE;
 	    i = json_next(d, node, i + 1))
 		for (const struct row *r = rows; r->key != NULL; r++)
-			if (json_str_is(d, i, r->key)) {
+			if (strcmp(r->key, "{}") == 0 ||
+			    json_str_is(d, i, r->key)) {
 				row_apply(s, node, i + 1, r);
 				break;
 			}

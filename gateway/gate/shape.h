@@ -1,7 +1,8 @@
 /*
  * shape - what in a JSON-RPC message of MCP is part of the protocol and is
  * never rewritten: ids, methods, cursors, tokens, URIs, names, schemas, media
- * bytes.  Source: MCP 2025-06-18 and 2025-11-25, schema.ts.
+ * bytes.  Source: MCP 2024-11-05 to 2026-07-28, schema.ts; the tasks
+ * extension.
  */
 #ifndef SHAPE_H
 #define SHAPE_H

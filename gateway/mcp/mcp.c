@@ -1,31 +1,45 @@
 /* mcp - see mcp.h. */
 #include "mcp.h"
 
+#include "http1.h"
 #include "jsonw.h"
 
 static const struct {
 	const char *method;
 	enum action_operation op;
-	const char *name_key;	/* in params */
+	const char *name_key;	/* in params: what it is about */
+	const char *mirror_key;	/* in params: what Mcp-Name repeats */
+	bool old;		/* no longer there in MCP_MODERN */
 } methods[] = {
-	{ "tools/call", ACTION_CALL, "name" },
-	{ "resources/read", ACTION_READ, "uri" },
-	{ "resources/subscribe", ACTION_READ, "uri" },
-	{ "prompts/get", ACTION_READ, "name" },
-	{ "tools/list", ACTION_LIST, NULL },
-	{ "resources/list", ACTION_LIST, NULL },
-	{ "resources/templates/list", ACTION_LIST, NULL },
-	{ "prompts/list", ACTION_LIST, NULL },
-	{ "initialize", ACTION_PROTOCOL, NULL },
-	{ "ping", ACTION_PROTOCOL, NULL },
-	{ "logging/setLevel", ACTION_PROTOCOL, NULL },
-	{ "completion/complete", ACTION_PROTOCOL, NULL },
-	{ "resources/unsubscribe", ACTION_PROTOCOL, NULL },
-	{ "tasks/get", ACTION_PROTOCOL, NULL },
-	{ "tasks/result", ACTION_PROTOCOL, NULL },
-	{ "tasks/list", ACTION_PROTOCOL, NULL },
-	{ "tasks/cancel", ACTION_PROTOCOL, NULL },
+	{ "tools/call", ACTION_CALL, "name", "name", false },
+	{ "resources/read", ACTION_READ, "uri", "uri", false },
+	{ "resources/subscribe", ACTION_READ, "uri", NULL, true },
+	{ "prompts/get", ACTION_READ, "name", "name", false },
+	{ "tools/list", ACTION_LIST, NULL, NULL, false },
+	{ "resources/list", ACTION_LIST, NULL, NULL, false },
+	{ "resources/templates/list", ACTION_LIST, NULL, NULL, false },
+	{ "prompts/list", ACTION_LIST, NULL, NULL, false },
+	{ "initialize", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "server/discover", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "subscriptions/listen", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "ping", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "logging/setLevel", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "completion/complete", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "resources/unsubscribe", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "tasks/get", ACTION_PROTOCOL, NULL, "taskId", false },
+	{ "tasks/result", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "tasks/list", ACTION_PROTOCOL, NULL, NULL, false },
+	{ "tasks/update", ACTION_PROTOCOL, NULL, "taskId", false },
+	{ "tasks/cancel", ACTION_PROTOCOL, NULL, "taskId", false },
 };
+
+bool
+mcp_modern(struct slice version)
+{
+	/* Dates compare as text; what has another form is none of ours. */
+	return version.n == sizeof(MCP_MODERN) - 1 &&
+	    memcmp(version.p, MCP_MODERN, version.n) >= 0;
+}
 
 static struct slice
 plain_string(const struct json_doc *d, uint32_t node)
@@ -43,14 +57,22 @@ read_params(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 {
 	uint32_t params = json_member(d, node, "params"), name, meta;
 
+	m->responses = json_member(d, params, "inputResponses");
+	meta = json_member(d, params, "_meta");
+	m->version = plain_string(d, json_member(d, meta,
+	    "io.modelcontextprotocol/protocolVersion"));
 	m->arguments = params;
 	m->operation = ACTION_CALL;	/* what is not known is gated as a call */
 	if (m->kind == MCP_NOTIFICATION)
 		m->operation = ACTION_PROTOCOL;
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
-		if (!slice_is(m->method, methods[i].method))
+		if (!slice_is(m->method, methods[i].method) ||
+		    (methods[i].old && mcp_modern(m->version)))
 			continue;
 		m->operation = methods[i].op;
+		if (methods[i].mirror_key != NULL)
+			m->mirrored = json_member(d, params,
+			    methods[i].mirror_key);
 		if (methods[i].name_key == NULL)
 			break;
 		name = json_member(d, params, methods[i].name_key);
@@ -72,7 +94,6 @@ read_params(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 	if (slice_is(m->method, "notifications/cancelled"))
 		m->cancel_id = json_raw(d, json_member(d, params,
 		    "requestId"));
-	meta = json_member(d, params, "_meta");
 	uint32_t token = json_member(d, meta, "progressToken");
 
 	if (json_typeof(d, token) == JSON_STRING ||
@@ -86,7 +107,7 @@ mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 	uint32_t id, method;
 
 	memset(m, 0, sizeof(*m));
-	m->arguments = JSON_NONE;
+	m->arguments = m->mirrored = m->responses = JSON_NONE;
 	if (json_typeof(d, node) == JSON_ARRAY) {
 		m->kind = MCP_BATCH;
 		return;
@@ -129,6 +150,39 @@ mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 	read_params(d, node, m);
 }
 
+enum mcp_ask
+mcp_ask_of(const struct json_doc *d, uint32_t method)
+{
+	static const char *const names[MCP_ASKS] = {
+		[MCP_ASK_SAMPLING] = "sampling/createMessage",
+		[MCP_ASK_ELICITATION] = "elicitation/create",
+		[MCP_ASK_ROOTS] = "roots/list", [MCP_ASK_PING] = "ping" };
+
+	for (int i = 0; i < MCP_ASKS; i++)
+		if (names[i] != NULL && json_str_is(d, method, names[i]))
+			return (enum mcp_ask)i;
+	return MCP_ASK_OTHER;
+}
+
+bool
+mcp_url_allowed(const struct json_doc *d, uint32_t node)
+{
+	uint32_t url = json_member(d, node, "url");
+	struct http1_url u;
+	struct slice text;
+	struct buf b;
+	bool ok;
+
+	if (url == JSON_NONE)
+		return !json_str_is(d, json_member(d, node, "mode"), "url");
+	buf_init(&b, 65536);
+	ok = json_decode(d, url, &b) == 0;
+	text = buf_slice(&b);
+	ok = ok && http1_url_parse(slice_cut(&text, '#'), &u) == HTTP1_E_NONE;
+	buf_free(&b);
+	return ok;
+}
+
 static void
 begin(struct jsonw *w, struct buf *b, struct slice id)
 {
@@ -149,13 +203,15 @@ meta(struct jsonw *w, const char *key, const char *reason, const char *event)
 }
 
 void
-mcp_write_denial(struct buf *b, struct slice id, const char *text,
-    const char *reason, const char *event)
+mcp_write_denial(struct buf *b, struct slice id, bool modern,
+    const char *text, const char *reason, const char *event)
 {
 	struct jsonw w;
 
 	begin(&w, b, id);
 	jsonw_object(&w, "result");
+	if (modern)
+		jsonw_str(&w, "resultType", "complete");
 	jsonw_array(&w, "content");
 	jsonw_object(&w, NULL);
 	jsonw_str(&w, "type", "text");
@@ -179,6 +235,26 @@ mcp_write_error(struct buf *b, struct slice id, int code, const char *text,
 	jsonw_int(&w, "code", code);
 	jsonw_str(&w, "message", text);
 	meta(&w, "data", reason, event);
+	jsonw_object_end(&w);
+	jsonw_object_end(&w);
+}
+
+void
+mcp_write_revision(struct buf *b, struct slice id, const char *text,
+    struct slice requested)
+{
+	struct jsonw w;
+
+	begin(&w, b, id);
+	jsonw_object(&w, "error");
+	jsonw_int(&w, "code", MCP_CODE_REVISION);
+	jsonw_str(&w, "message", text);
+	jsonw_object(&w, "data");
+	jsonw_array(&w, "supported");
+	jsonw_str(&w, NULL, MCP_MODERN);
+	jsonw_array_end(&w);
+	jsonw_slice(&w, "requested", requested);
+	jsonw_object_end(&w);
 	jsonw_object_end(&w);
 	jsonw_object_end(&w);
 }

@@ -52,7 +52,8 @@ enum conf_class { CONF_UNKNOWN, CONF_DANGEROUS, CONF_MODERATE, CONF_READ_ONLY,
 /* Zero means deny. */
 enum conf_effect { CONF_DENY, CONF_HOLD, CONF_ALLOW, CONF_EFFECTS };
 enum conf_listener_kind { CONF_EXPLICIT, CONF_MOUNT, CONF_TRANSPARENT,
-	CONF_STDIO, CONF_LISTENER_KINDS };
+	CONF_STDIO,
+	CONF_LISTENER_KINDS };
 enum conf_sink_type { CONF_SINK_FILE, CONF_SINK_SYSLOG, CONF_SINK_TYPES };
 
 extern const char *const conf_listener_names[CONF_LISTENER_KINDS];

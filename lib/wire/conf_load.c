@@ -339,12 +339,11 @@ read_listener(struct reader *r, const struct yaml_node *v)
 		return -1;
 	const struct yaml_node *at = yaml_get(v, keys[kind]);
 
-	if (v->n != (balanced ? 2 : 1) || at == NULL ||
-	    (balanced && kind >= CONF_TRANSPARENT)) {
+	if (v->n != (balanced ? 2 : 1) || at == NULL || (balanced &&
+	    kind != CONF_EXPLICIT && kind != CONF_MOUNT)) {
 		yaml_err(r->d, v, r->err, "a listener is one of `explicit`, "
 		    "`mount` and `transparent` with its address, or `stdio` "
-		    "with a folder; the first two may have "
-		    "`proxy_protocol`");
+		    "with a folder; the first two may have `proxy_protocol`");
 		return -1;
 	}
 	if (kind == CONF_STDIO)

@@ -49,7 +49,8 @@ def node_modules():
             cwd=NODE_DIR)
     installed(NODE_DIR, pins, install)
     # A module is looked for from where the importing file lies.
-    shutil.copy(HERE / "sdk/client.mjs", NODE_DIR)
+    for name in ("client.mjs", "client2.mjs"):
+        shutil.copy(HERE / "sdk" / name, NODE_DIR)
     return NODE_DIR
 
 

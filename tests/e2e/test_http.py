@@ -499,7 +499,7 @@ BAD_JSON = {
     "too deep": ('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":' +
                  deep + "}", "unparseable", 400),
     "no method": ('{"jsonrpc":"2.0","id":1}', "unparseable", 400),
-    "a batch": (json.dumps([call("echo")]), "batch-refused", 400),
+    "an empty batch": ("[]", "batch-refused", 400),
     "too large": (json.dumps(call("echo", {"a": "b" * (MB + 1)})),
                   "body-too-large", 413),
     "nothing": ("", "unparseable", 400),

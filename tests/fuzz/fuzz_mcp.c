@@ -6,6 +6,7 @@
 
 #include "json.h"
 #include "mcp.h"
+#include "mirror.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -30,7 +31,10 @@ answer(const struct mcp_message *m)
 
 	buf_init(&b, 64 << 20);
 	/* What came from outside stands in texts too. */
-	mcp_write_denial(&b, m->id, text, "policy", text);
+	mcp_write_denial(&b, m->id, m->id.n % 2 == 0, text, "policy", text);
+	check(&b, m->id);
+	buf_reset(&b);
+	mcp_write_revision(&b, m->id, text, m->version);
 	check(&b, m->id);
 	buf_reset(&b);
 	mcp_write_error(&b, m->id, MCP_CODE_REFUSED, text, "x", NULL);
@@ -65,6 +69,57 @@ check_shape(const struct mcp_message *m)
 		    json_typeof(&d, m->arguments) == JSON_OBJECT);
 }
 
+/* Fields made of what the message says agree with it, and follow it. */
+static void
+mirror(const struct mcp_message *m)
+{
+	struct arena *a = arena_new(1 << 20);
+	struct http1_head h;
+	struct mirror *params;
+	struct buf b, v;
+	const char *why;
+	size_t used;
+
+	buf_init(&b, 1 << 20);
+	buf_init(&v, 1 << 20);
+	buf_addf(&b, "POST / HTTP/1.1\r\nHost: a\r\nMcp-Method: %.*s\r\n"
+	    "MCP-Protocol-Version: %.*s\r\n", SLICE_FMT(m->method),
+	    SLICE_FMT(m->version));
+	if (m->mirrored != JSON_NONE && json_decode(&d, m->mirrored, &v) == 0) {
+		buf_add_str(&b, "Mcp-Name: ");
+		ASSERT(mirror_encode(buf_slice(&v), &b) == 0);
+		buf_add_str(&b, "\r\n");
+	}
+	for (uint32_t k = json_first(&d, m->arguments); k != JSON_NONE;
+	    k = json_next(&d, m->arguments, k + 1)) {
+		buf_reset(&v);
+		if (json_typeof(&d, m->arguments) != JSON_OBJECT ||
+		    json_decode(&d, k + 1, &v) != 0)
+			break;
+		buf_addf(&b, "Mcp-Param-%u: ", k);
+		ASSERT(mirror_encode(buf_slice(&v), &b) == 0);
+		buf_add_str(&b, "\r\n");
+	}
+	buf_add_str(&b, "\r\n");
+	http1_head_init(&h);
+	if (!b.full && http1_parse_request(&h, buf_slice(&b), NULL, &used) ==
+	    HTTP1_DONE) {
+		enum mirror_result r = mirror_check(&h, &d, m, a, &params,
+		    &why);
+
+		ASSERT((r == MIRROR_MISMATCH) == (why != NULL));
+		ASSERT(r != MIRROR_MODERN || slice_is(m->version, MCP_MODERN));
+		for (unsigned i = 0; params != NULL && i < params->n; i++) {
+			buf_reset(&v);
+			ASSERT(mirror_value(&params->v[i], &d, m->arguments,
+			    &v) == 0);
+		}
+	}
+	buf_free(&b);
+	buf_free(&v);
+	arena_free(a);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -78,6 +133,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		mcp_read(&d, i, &m);
 		check_shape(&m);
 		answer(&m);
+		if (m.kind == MCP_REQUEST)
+			mirror(&m);
+		(void)mcp_ask_of(&d, i);
+		ASSERT(mcp_url_allowed(&d, i) || json_typeof(&d, i) ==
+		    JSON_OBJECT);
 	}
 	buf_init(&b, n + 100);
 	if (mcp_add_note(&b, &d, "edited \"by\" a person\n") == 0)

@@ -146,6 +146,10 @@ test_errors(void **st)
 		{ BASE "credential: { name: g, type: header }\n",
 		    "credential.header: is required" },
 		{ BASE "redaction: [email]\n", "c.yaml:4:12: " },
+		{ BASE "server_requests: { smapling: deny }\n",
+		    "c.yaml:4:20: .*did you mean `sampling`" },
+		{ BASE "server_requests: { roots: hold }\n",
+		    "c.yaml:4:27: " },
 		{ BASE "redaction: { argument: {} }\n",
 		    "c.yaml:4:14: .*arguments" },
 		{ BASE "redaction: { results: { of: [] } }\n",
@@ -332,6 +336,31 @@ test_redaction(void **st)
 	assert_null(set->v[0].off_arguments);
 	assert_null(set->v[0].off_results);
 	connector_set_free(set);
+}
+
+static void
+test_asks(void **st)
+{
+	static const struct {
+		const char *text;
+		bool want[CONNECTOR_ASKS];
+	} cases[] = {
+		{ BASE, { false, true, false } },
+		{ BASE "server_requests: {}\n", { false, true, false } },
+		{ BASE "server_requests: { sampling: allow }\n",
+		    { true, true, false } },
+		{ BASE "server_requests: { elicitation: deny, roots: allow }\n",
+		    { false, false, true } },
+	};
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct connector_set *set = compile(cases[i].text);
+
+		assert_memory_equal(set->v[0].asks, cases[i].want,
+		    sizeof(cases[i].want));
+		connector_set_free(set);
+	}
 }
 
 static void
@@ -568,6 +597,7 @@ main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_redaction),
+		cmocka_unit_test(test_asks),
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_folder),
 		cmocka_unit_test(test_stdio),

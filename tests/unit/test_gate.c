@@ -110,7 +110,7 @@ test_digest(void **st)
 	struct action a = { .who = &who, .connector = "c", .environment = "e",
 		.method = SLICE("m"), .tool = SLICE("t"), .target = "x",
 		.arguments = SLICE("{}") };
-	uint8_t seen[12][ACTION_DIGEST];
+	uint8_t seen[14][ACTION_DIGEST];
 	size_t n = 0;
 
 	(void)st;
@@ -125,6 +125,9 @@ test_digest(void **st)
 	a.tool = SLICE("2"); ADD(); a.tool = SLICE("t");
 	a.target = "2"; ADD(); a.target = "x";
 	a.arguments = SLICE("[]"); ADD(); a.arguments = SLICE("{}");
+	a.responses = SLICE("{}"); ADD();
+	a.responses = SLICE("{\"q\":1}"); ADD();
+	a.responses = slice_make(NULL, 0);
 	/* The same bytes cut elsewhere. */
 	a.connector = "ce"; a.environment = ""; ADD();
 	a.connector = ""; a.environment = "ce"; ADD();
@@ -174,6 +177,12 @@ static const struct read_case reads[] = {
 	    "p", "1" },
 	{ REQ("tools/list", "{}"), MCP_REQUEST, ACTION_LIST, "", "1" },
 	{ REQ("initialize", "{}"), MCP_REQUEST, ACTION_PROTOCOL, "", "1" },
+	{ REQ("server/discover", "{}"), MCP_REQUEST, ACTION_PROTOCOL, "",
+	    "1" },
+	{ REQ("subscriptions/listen", "{}"), MCP_REQUEST, ACTION_PROTOCOL, "",
+	    "1" },
+	{ REQ("tasks/update", "{\"taskId\":\"t\"}"), MCP_REQUEST,
+	    ACTION_PROTOCOL, "", "1" },
 	{ R2 "\"id\":\"a-1\",\"method\":\"ping\"}", MCP_REQUEST,
 	    ACTION_PROTOCOL, "", "\"a-1\"" },
 	/* What is not known is gated as a call. */
@@ -290,7 +299,8 @@ test_mcp_write(void **st)
 		const char *s = nasty[i];
 
 		buf_reset(&b);
-		mcp_write_denial(&b, SLICE("\"id\\\"7\""), s, s, s);
+		mcp_write_denial(&b, SLICE("\"id\\\"7\""), i % 2 != 0, s, s,
+		    s);
 		assert_int_equal(json_index(&d, buf_slice(&b), NULL),
 		    JSON_OK);
 		uint32_t content = json_path(&d, 0, "result", "content", NULL);
@@ -303,6 +313,14 @@ test_mcp_write(void **st)
 		    "isError", NULL)), JSON_TRUE);
 		assert_true(json_str_is(&d, json_path(&d, 0, "result",
 		    "_meta", "portreeve/event", NULL), s));
+		assert_int_equal(json_str_is(&d, json_path(&d, 0, "result",
+		    "resultType", NULL), "complete"), i % 2 != 0);
+		buf_reset(&b);
+		mcp_write_revision(&b, SLICE("7"), s, slice_str(s));
+		assert_int_equal(json_index(&d, buf_slice(&b), NULL),
+		    JSON_OK);
+		assert_true(json_str_is(&d, json_path(&d, 0, "error", "data",
+		    "requested", NULL), s));
 		buf_reset(&b);
 		mcp_write_error(&b, slice_make(NULL, 0), MCP_CODE_DENIED, s,
 		    s, NULL);
@@ -381,6 +399,49 @@ test_mcp_note(void **st)
 	json_free(&after);
 }
 
+static void
+test_asks(void **st)
+{
+	static const struct {
+		const char *params;
+		bool want;
+	} urls[] = {
+		{ "{\"mode\":\"form\"}", true }, { "{}", true },
+		{ "{\"mode\":\"url\",\"url\":\"https://a.example/b?c#d\"}",
+		    true },
+		{ "{\"url\":\"http://a.example\"}", true },
+		{ "{\"url\":\"https:\\/\\/a.example\\/\"}", true },
+		{ "{\"mode\":\"url\"}", false },
+		{ "{\"url\":\"\"}", false }, { "{\"url\":7}", false },
+		{ "{\"url\":\"javascript:alert(1)\"}", false },
+		{ "{\"url\":\"file:///etc/passwd\"}", false },
+		{ "{\"url\":\"data:text/html,x\"}", false },
+		{ "{\"url\":\"https://good.example@bad.example/\"}", false },
+		{ "{\"url\":\"https://a.example/\\nx\"}", false },
+		{ "{\"url\":\" https://a.example/\"}", false },
+	};
+	struct json_doc d;
+
+	(void)st;
+	json_init(&d);
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+		assert_int_equal(json_index(&d, slice_str(urls[i].params),
+		    NULL), JSON_OK);
+		if (mcp_url_allowed(&d, 0) != urls[i].want)
+			fail_msg("%s", urls[i].params);
+	}
+	assert_int_equal(json_index(&d, SLICE("[\"sampling/createMessage\","
+	    "\"elicitation/create\",\"roots/list\",\"ping\",\"tools/call\","
+	    "7]"), NULL), JSON_OK);
+	static const enum mcp_ask want[] = { MCP_ASK_SAMPLING,
+		MCP_ASK_ELICITATION, MCP_ASK_ROOTS, MCP_ASK_PING,
+		MCP_ASK_OTHER, MCP_ASK_OTHER };
+
+	for (uint32_t i = 0; i < ARRAY_LEN(want); i++)
+		assert_int_equal(mcp_ask_of(&d, i + 1), want[i]);
+	json_free(&d);
+}
+
 int
 main(void)
 {
@@ -389,6 +450,7 @@ main(void)
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_mcp_read),
 		cmocka_unit_test(test_mcp_write),
+		cmocka_unit_test(test_asks),
 		cmocka_unit_test(test_mcp_note),
 	};
 

@@ -158,6 +158,15 @@ test_session(void **st)
 	f.mac_key[31] ^= 1;
 	assert_false(identity_open_session(ex, buf_slice(&b), &id));
 	f.mac_key[31] ^= 1;
+	/* An event's id is no session's. */
+	buf_reset(&b);
+	identity_seal_event(ex, SLICE("up.stream-7"), &b);
+	assert_true(identity_open_event(ex, buf_slice(&b), &id));
+	assert_true(slice_is(id, "up.stream-7"));
+	assert_false(identity_open_session(ex, buf_slice(&b), &id));
+	ex->session = &other;
+	assert_false(identity_open_event(ex, buf_slice(&b), &id));
+	ex->session = &alice;
 	/* Not empty: the upstream would see a session id of nothing. */
 	buf_reset(&b);
 	identity_seal_session(ex, slice_make("", 0), &b);

@@ -164,6 +164,24 @@ protocol_stays(void **s)
 	    "\",\"tools\":[{\"name\":\"a@example.com\",\"description\":\""
 	    "[redacted:email]\",\"inputSchema\":{\"default\":\"a@example.com\"}}],"
 	    "\"resources\":[{\"uri\":\"mailto:a@example.com\"}]}}", &opt);
+	/* 2026-07-28: state is the server's own, questions and answers are
+	 * not; a task's result is one. */
+	becomes("{\"result\":{\"resultType\":\"input_required\",\"requestState\":"
+	    "\"" CARD "\",\"inputRequests\":{\"q\":{\"method\":"
+	    "\"elicitation/create\",\"params\":{\"message\":\"a@example.com\","
+	    "\"url\":\"https://a/?m=a@example.com\"}}},\"result\":{\"content\":["
+	    "{\"type\":\"text\",\"text\":\"" CARD "\"}]}}}",
+	    "{\"result\":{\"resultType\":\"input_required\",\"requestState\":"
+	    "\"" CARD "\",\"inputRequests\":{\"q\":{\"method\":"
+	    "\"elicitation/create\",\"params\":{\"message\":\"[redacted:email]\","
+	    "\"url\":\"https://a/?m=a@example.com\"}}},\"result\":{\"content\":["
+	    "{\"type\":\"text\",\"text\":\"[redacted:payment-card]\"}]}}}", &opt);
+	becomes("{\"params\":{\"requestState\":\"" CARD "\",\"inputResponses\":"
+	    "{\"q\":{\"action\":\"accept\",\"content\":{\"type\":"
+	    "\"a@example.com\",\"taskId\":\"" CARD "\"}}}}}",
+	    "{\"params\":{\"requestState\":\"" CARD "\",\"inputResponses\":"
+	    "{\"q\":{\"action\":\"accept\",\"content\":{\"type\":"
+	    "\"[redacted:email]\",\"taskId\":\"[redacted:payment-card]\"}}}}}", &opt);
 	/* Media is kept, text that is not media is not; every copy goes. */
 	becomes("{\"result\":{\"content\":[{\"type\":\"image\",\"data\":"
 	    "\"Y2FyZCA0MTExIDExMTEgMTExMSAxMTExIQ==\",\"mimeType\":\"image/png\"},"

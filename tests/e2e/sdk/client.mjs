@@ -2,6 +2,8 @@
 // do, ...} on standard input, {n, event} and at last {n, ok} or {n, error} on
 // standard output.
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { SSEClientTransport } from
+  "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from
   "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { StdioClientTransport } from
@@ -15,14 +17,14 @@ const aborts = new Map();
 const say = (o) => process.stdout.write(JSON.stringify(o) + "\n");
 
 const actions = {
-  async connect({ n, url, headers, stdio }) {
+  async connect({ n, url, headers, sse, stdio }) {
     client = new Client({ name: "test", version: "1" });
     client.onerror = (e) => say({ n: 0, event: "onerror", text: String(e) });
     client.setNotificationHandler(LoggingMessageNotificationSchema, (m) =>
       say({ n: 0, event: "log", text: String(m.params.data) }));
+    const kind = sse ? SSEClientTransport : StreamableHTTPClientTransport;
     transport = stdio ? new StdioClientTransport(stdio) :
-      new StreamableHTTPClientTransport(new URL(url),
-        { requestInit: { headers } });
+      new kind(new URL(url), { requestInit: { headers } });
     await client.connect(transport);
     return { server: client.getServerVersion().name,
       version: transport.protocolVersion ?? null };

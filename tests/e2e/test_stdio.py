@@ -479,6 +479,7 @@ def main():
         "kind": "stdio", "command": [PYTHON, str(SMALL), "one", "two words"],
         "digest": digest(PYTHON), "read": python,
         "allow": [str(top / "shared")], "env": ["NOTES_LANG"],
+        "server_requests": {"roots": "allow"},
         "tools": safe("read", "write", "reach", "env", "crash", "wait",
                       "noise", "long", "secret", "who", "spawn", "steps")}
     gw = suite.gateway("stdio", {

@@ -31,7 +31,7 @@ def self_test():
     cases = [("see /" + "work/x\n", 1), ("/tmp/" + "bash_jobs.0\n", 1),
              ("https://registry." + "npmjs.org/a\n", 1),
              ("https://pypi." + "org/simple\n", 1),
-             ("framework/x and ./work/x and /workers/\n", 0),
+             ("frame" + "work/x and ./" + "work/x and /" + "workers/\n", 0),
              ("/usr/lib and /tmp/x\n", 0)]
     return [t.strip() for t, n in cases
             if len(list(breaches("x", t.encode()))) != n]

@@ -6,6 +6,7 @@
 #include "internal.h"
 
 #include <sodium/crypto_hash_sha256.h>
+#include <stdlib.h>
 
 #include "log.h"
 
@@ -103,49 +104,72 @@ refuse_url(struct exchange *ex, const char *rule)
 	    "value that must not leave (%s).", rule);
 }
 
-struct slice
-content_clean(struct exchange *ex, struct slice part)
+/* The part of a URL as it may be shown; *r_r says what was found in it. */
+static struct slice
+clean_url(struct exchange *ex, struct slice part, struct redact_report *rep,
+    enum redact_result *r_r)
 {
 	struct redact_options opt = { .off = ex->con->off_arguments };
 	struct slice clean = part;
-	enum redact_result r;
 	struct buf b;
 
-	if (ex->url_rule == NULL)
-		return part;
 	buf_init(&b, 2 * part.n + 65536);
-	r = redact_text(ex->view->redact, part, &opt, &b, NULL);
-	if (r == REDACT_CHANGED && !b.full)
+	*r_r = redact_text(ex->view->redact, part, &opt, &b, rep);
+	if (*r_r == REDACT_CHANGED && !b.full)
 		clean = arena_copy(ex->a, buf_slice(&b));
-	else if (r != REDACT_CLEAN)
+	else if (*r_r != REDACT_CLEAN)
 		clean = SLICE("/[not shown]");
 	buf_free(&b);
 	return clean;
 }
 
+struct slice
+content_clean(struct exchange *ex, struct slice part)
+{
+	enum redact_result r;
+
+	return ex->url_rule == NULL ? part : clean_url(ex, part, NULL, &r);
+}
+
+/* Calls of an agent mostly go to one URL: one that was found clean need not be
+ * looked at again under the same rules. */
+static bool
+known_clean(struct exchange *ex)
+{
+	const struct clean_url *u = &ex->view->clean;
+
+	return u->target != NULL && u->con == ex->con &&
+	    strcmp(u->target, ex->target) == 0;
+}
+
+static void
+note_clean(struct exchange *ex)
+{
+	struct clean_url *u = &ex->view->clean;
+
+	free(u->target);
+	*u = (struct clean_url){ ex->con, base_strdup(ex->target) };
+}
+
 void
 content_redact_target(struct exchange *ex)
 {
-	struct redact_options opt = { .off = ex->con->off_arguments };
 	struct slice clean;
 	enum redact_result r;
-	struct buf b;
 
 	memset(&ex->redact_out, 0, sizeof(ex->redact_out));
 	ex->url_rule = NULL;
 	/* What the operator's file says is no secret, and is most of it. */
 	if (ex->target == NULL || (ex->up_query.p == NULL &&
-	    slice_is(ex->up_path, ex->con->path)))
+	    slice_is(ex->up_path, ex->con->path)) || known_clean(ex))
 		return;
-	buf_init(&b, 2 * strlen(ex->target) + 65536);
-	r = redact_text(ex->view->redact, slice_str(ex->target), &opt, &b,
-	    &ex->redact_out);
-	buf_free(&b);
-	if (r == REDACT_CLEAN)
+	clean = clean_url(ex, slice_str(ex->target), &ex->redact_out, &r);
+	if (r == REDACT_CLEAN) {
+		note_clean(ex);
 		return;
+	}
 	ex->url_rule = r == REDACT_CHANGED && ex->redact_out.n > 0 ?
 	    ex->redact_out.items[0].id : "redactor-limit";
-	clean = content_clean(ex, slice_str(ex->target));
 	ex->target = arena_strdup(ex->a, clean);
 }
 

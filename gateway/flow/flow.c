@@ -36,6 +36,7 @@ view_unref(struct view *v)
 	conf_free(v->conf);
 	redact_free(v->redact);
 	inspect_free(v->inspect);
+	free(v->clean.target);
 	free(v);
 }
 

@@ -49,6 +49,11 @@ struct view {
 	struct tls_ctx *default_ctx;
 	struct redact *redact;
 	struct inspect *inspect;
+	/* The last URL in which the redactor found nothing. */
+	struct clean_url {
+		const struct connector *con;
+		char *target;
+	} clean;
 };
 
 struct view *view_load(const struct flow *f, const struct snap *s,

@@ -18,54 +18,6 @@ struct mux {
 	bool idle;			/* the timer waits for a stream */
 };
 
-/* --- a stream as a struct stream ------------------------------------------------- */
-
-static ssize_t
-op_read(void *ctx, void *p, size_t n)
-{
-	return http2_read(ctx, p, n);
-}
-
-static ssize_t
-op_write(void *ctx, const void *p, size_t n)
-{
-	return http2_write(ctx, p, n);
-}
-
-static void
-op_shutdown(void *ctx)
-{
-	http2_end(ctx);
-}
-
-static void
-op_sever(void *ctx)
-{
-	http2_reset(ctx, HTTP2_INTERNAL_ERROR);
-}
-
-static size_t
-op_pending(const void *ctx)
-{
-	return http2_pending(ctx);
-}
-
-static void
-op_end(void *ctx)
-{
-	http2_stream_free(ctx);
-}
-
-static void
-op_abort(void *ctx)
-{
-	http2_reset(ctx, HTTP2_INTERNAL_ERROR);
-	http2_stream_free(ctx);
-}
-
-static const struct stream_ops ops = { op_read, op_write, op_shutdown,
-	op_sever, op_pending, op_end, op_abort };
-
 /* --- what the session tells -------------------------------------------------------- */
 
 static void
@@ -76,7 +28,7 @@ on_request(void *ctx, struct http2_stream *st)
 
 	if (v == NULL)
 		return;
-	v->s = stream_virtual(&ops, st, stream_fd(m->c->s));
+	v->s = http2_as_stream(st, stream_fd(m->c->s));
 	http2_accept(st, v);
 }
 

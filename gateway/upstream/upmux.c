@@ -50,54 +50,6 @@ struct upmux_stream {
 static void on_event(void *ctx, unsigned events);
 static void flush(void *ctx);
 
-/* --- a stream, to its user -------------------------------------------------------- */
-
-static ssize_t
-op_read(void *ctx, void *p, size_t n)
-{
-	return http2_read(ctx, p, n);
-}
-
-static ssize_t
-op_write(void *ctx, const void *p, size_t n)
-{
-	return http2_write(ctx, p, n);
-}
-
-static void
-op_shutdown(void *ctx)
-{
-	http2_end(ctx);
-}
-
-static void
-op_sever(void *ctx)
-{
-	http2_reset(ctx, HTTP2_CANCEL);
-}
-
-static size_t
-op_pending(const void *ctx)
-{
-	return http2_pending(ctx);
-}
-
-static void
-op_end(void *ctx)
-{
-	http2_stream_free(ctx);
-}
-
-static void
-op_abort(void *ctx)
-{
-	http2_reset(ctx, HTTP2_CANCEL);
-	http2_stream_free(ctx);
-}
-
-static const struct stream_ops ops = { op_read, op_write, op_shutdown,
-	op_sever, op_pending, op_end, op_abort };
-
 /* What epoll would say. */
 static void
 on_soon(void *ctx)
@@ -173,7 +125,7 @@ open_stream(struct upmux *m)
 	h->loop = m->set->loop;
 	h->st = http2_open(m->h2, u);
 	u->h2 = h;
-	u->s = stream_virtual(&ops, h->st, stream_fd(m->s));
+	u->s = http2_as_stream(h->st, stream_fd(m->s));
 	memcpy(u->peer, m->peer, sizeof(u->peer));
 	m->idle_since_ms = 0;
 	m->requests++;

@@ -848,6 +848,19 @@ http2_write(struct http2_stream *st, const void *p, size_t n)
 	return k;
 }
 
+static void
+reset(struct http2_stream *st, uint32_t code)
+{
+	if (st->closed || st->h == NULL || st->ours)
+		return;
+	st->ours = true;
+	buf_wipe_free(&st->out);
+	if (st->id > 0)
+		(void)nghttp2_submit_rst_stream(st->h->s, NGHTTP2_FLAG_NONE,
+		    st->id, code);
+	output(st->h);
+}
+
 void
 http2_end(struct http2_stream *st)
 {
@@ -861,21 +874,15 @@ http2_end(struct http2_stream *st)
 		st->deferred = false;
 		output(st->h);
 	} else {
-		http2_reset(st, NGHTTP2_INTERNAL_ERROR);
+		reset(st, NGHTTP2_INTERNAL_ERROR);
 	}
 }
 
 void
-http2_reset(struct http2_stream *st, uint32_t code)
+http2_cut(struct http2_stream *st)
 {
-	if (st->closed || st->h == NULL || st->ours)
-		return;
-	st->ours = true;
-	buf_wipe_free(&st->out);
-	if (st->id > 0)
-		(void)nghttp2_submit_rst_stream(st->h->s, NGHTTP2_FLAG_NONE,
-		    st->id, code);
-	output(st->h);
+	reset(st, st->h != NULL && st->h->server ? NGHTTP2_INTERNAL_ERROR :
+	    NGHTTP2_CANCEL);
 }
 
 void
@@ -904,8 +911,7 @@ http2_stream_free(struct http2_stream *st)
 	buf_wipe_free(&st->text);
 	if (h != NULL && !st->closed &&
 	    (st->state != OUT_DONE || (!h->server && !st->in_end && !st->whole)))
-		http2_reset(st, h->server ? NGHTTP2_INTERNAL_ERROR :
-		    NGHTTP2_CANCEL);
+		http2_cut(st);
 	st->user = NULL;
 	st->detached = true;
 	if (h != NULL && (st->closed || st->id == 0))

@@ -33,6 +33,7 @@
 
 struct http2;
 struct http2_stream;
+struct stream;
 
 #define HTTP2_STREAMS 100		/* at a time, of one connection */
 #define HTTP2_WINDOW 65535u		/* unread bytes of one stream */
@@ -46,9 +47,6 @@ struct http2_stream;
 #define HTTP2_NOISE_S 100
 
 enum { HTTP2_READABLE = 1, HTTP2_WRITABLE = 2, HTTP2_CLOSED = 4 };
-
-/* Error codes of RFC 9113, 7. */
-enum { HTTP2_NO_ERROR = 0, HTTP2_INTERNAL_ERROR = 2, HTTP2_CANCEL = 8 };
 
 struct http2_limits {
 	size_t header;		/* bytes of a field section (10.5.1: + 32 a
@@ -103,12 +101,16 @@ ssize_t http2_write(struct http2_stream *st, const void *p, size_t n);
 /* Nothing more will be written. A message that is not complete is reset. */
 void http2_end(struct http2_stream *st);
 size_t http2_pending(const struct http2_stream *st);
-void http2_reset(struct http2_stream *st, uint32_t code);
+/* Resets it: INTERNAL_ERROR from a server, CANCEL from a client (RFC 9113, 7). */
+void http2_cut(struct http2_stream *st);
 /* The user's interest ends. What was taken of a complete message still leaves;
  * else the stream is reset. NULL-safe. */
 void http2_stream_free(struct http2_stream *st);
 /* Its message was whole by its length, though the peer has not ended it yet. */
 void http2_whole(struct http2_stream *st);
 bool http2_stream_complete(const struct http2_stream *st);
+/* For whoever reads and writes HTTP/1.1 on a struct stream: its functions are
+ * those above, to sever it is to cut. under: see stream_virtual(). */
+struct stream *http2_as_stream(struct http2_stream *st, int under) MUST_USE;
 
 #endif

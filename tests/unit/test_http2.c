@@ -253,7 +253,7 @@ test_reset(void **st)
 
 	talk();
 	assert_int_equal(sv.n, 2);
-	http2_reset(sv.users[0].st, HTTP2_INTERNAL_ERROR);
+	http2_cut(sv.users[0].st);
 	talk();
 	text_of(a, &last);
 	assert_int_equal(last, TLS_TRUNCATED);

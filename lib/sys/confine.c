@@ -123,7 +123,7 @@ add_system(int rules)
 static int
 enter_landlock(const struct confine *c, struct err *err)
 {
-	struct ll_ruleset rs = { .fs = LL_FS_ABI1 };
+	struct ll_ruleset rs = { 0 };
 	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
 	    LL_CREATE_RULESET_VERSION);
 	int fd, r = -1;
@@ -133,11 +133,10 @@ enter_landlock(const struct confine *c, struct err *err)
 		    "cannot be confined");
 		return -1;
 	}
-	rs.fs |= (abi >= 2 ? LL_FS_REFER : 0) |
-	    (abi >= 3 ? LL_FS_TRUNCATE : 0) | (abi >= 5 ? LL_FS_IOCTL_DEV : 0);
+	rs.fs = ll_fs_of(abi);
 	rs.scoped = abi >= 6 ? LL_SCOPE_ABSTRACT_UNIX | LL_SCOPE_SIGNAL : 0;
-	fd = (int)syscall(SYS_landlock_create_ruleset, &rs,
-	    abi >= 6 ? 24 : abi >= 4 ? 16 : 8, 0);
+	fd = (int)syscall(SYS_landlock_create_ruleset, &rs, ll_size_of(abi),
+	    0);
 	if (fd < 0) {
 		err_set(err, "landlock_create_ruleset: %s", strerror(errno));
 		return -1;
@@ -158,19 +157,9 @@ enter_landlock(const struct confine *c, struct err *err)
 /* --- system calls ---------------------------------------------------------------- */
 
 static const int refused[] = {
-	SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
-	SCMP_SYS(process_vm_writev), SCMP_SYS(mount), SCMP_SYS(umount2),
-	SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(unshare),
-	SCMP_SYS(setns), SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load),
-	SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(init_module),
-	SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(reboot),
-	SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(keyctl),
-	SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(iopl),
-	SCMP_SYS(ioperm), SCMP_SYS(acct), SCMP_SYS(settimeofday),
-	SCMP_SYS(clock_settime), SCMP_SYS(clock_adjtime), SCMP_SYS(adjtimex),
-	SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup),
-	SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
-	SCMP_SYS(open_by_handle_at), SCMP_SYS(sethostname),
+#define NEVER(call) SCMP_SYS(call),
+#include "calls_never.def"
+#undef NEVER
 };
 
 static int

@@ -4,6 +4,7 @@
 #ifndef LANDLOCK_H
 #define LANDLOCK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define LL_CREATE_RULESET_VERSION 1u
@@ -24,6 +25,20 @@
 struct ll_ruleset {
 	uint64_t fs, net, scoped;
 };
+
+/* The rights to files that an ABI knows, and how much of a ruleset it reads. */
+static inline uint64_t
+ll_fs_of(int abi)
+{
+	return LL_FS_ABI1 | (abi >= 2 ? LL_FS_REFER : 0) |
+	    (abi >= 3 ? LL_FS_TRUNCATE : 0) | (abi >= 5 ? LL_FS_IOCTL_DEV : 0);
+}
+
+static inline size_t
+ll_size_of(int abi)
+{
+	return abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
+}
 
 struct ll_path_beneath {
 	uint64_t allowed;

@@ -104,13 +104,7 @@ landlock_enter(const struct sandbox_promise *p, struct err *err)
 		    "(lsm=landlock,...), or set sandbox: best-effort");
 		return -1;
 	}
-	rs.fs = LL_FS_ABI1;
-	if (abi >= 2)
-		rs.fs |= LL_FS_REFER;
-	if (abi >= 3)
-		rs.fs |= LL_FS_TRUNCATE;
-	if (abi >= 5)
-		rs.fs |= LL_FS_IOCTL_DEV;
+	rs.fs = ll_fs_of(abi);
 	if (abi >= 4) {
 		if (!(p->rights & SANDBOX_LISTEN))
 			rs.net |= LL_NET_BIND_TCP;
@@ -120,8 +114,8 @@ landlock_enter(const struct sandbox_promise *p, struct err *err)
 	if (abi >= 6)
 		rs.scoped = LL_SCOPE_ABSTRACT_UNIX |
 		    ((p->rights & SANDBOX_SPAWN) ? 0 : LL_SCOPE_SIGNAL);
-	fd = (int)syscall(SYS_landlock_create_ruleset, &rs,
-	    abi >= 6 ? 24 : abi >= 4 ? 16 : 8, 0);
+	fd = (int)syscall(SYS_landlock_create_ruleset, &rs, ll_size_of(abi),
+	    0);
 	if (fd < 0) {
 		err_set(err, "landlock_create_ruleset: %s", strerror(errno));
 		return -1;
@@ -318,20 +312,10 @@ sandbox_enter(const struct sandbox_promise *p, struct err *err)
 /* What a parent and all its children never need. A filter is inherited, so a
  * list of what is allowed would have to hold for every role below. */
 static const int calls_never[] = {
-	SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
-	SCMP_SYS(process_vm_writev), SCMP_SYS(mount), SCMP_SYS(umount2),
-	SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(unshare),
-	SCMP_SYS(setns), SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load),
-	SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(init_module),
-	SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(reboot),
-	SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(keyctl),
-	SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(iopl),
-	SCMP_SYS(ioperm), SCMP_SYS(acct), SCMP_SYS(settimeofday),
-	SCMP_SYS(clock_settime), SCMP_SYS(clock_adjtime), SCMP_SYS(adjtimex),
-	SCMP_SYS(quotactl), SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup),
-	SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
-	SCMP_SYS(open_by_handle_at), SCMP_SYS(personality),
-	SCMP_SYS(sethostname), SCMP_SYS(mknod), SCMP_SYS(mknodat),
+#define NEVER(call) SCMP_SYS(call),
+#include "calls_never.def"
+#undef NEVER
+	SCMP_SYS(quotactl), SCMP_SYS(personality), SCMP_SYS(mknod), SCMP_SYS(mknodat),
 };
 
 static int

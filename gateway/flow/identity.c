@@ -57,13 +57,17 @@ identity_token(const struct http1_head *h, bool proxy, uint8_t hash_r[32])
 	return false;
 }
 
+/* Part of the MAC: what was sealed as one thing is no other. */
+static const char *const names[] = { [IDENTITY_SESSION] = "session",
+	[IDENTITY_EVENT] = "event", [IDENTITY_ENDPOINT] = "endpoint" };
+
 static void
-mac_of(const struct exchange *ex, const char *what, struct slice id,
+mac_of(const struct exchange *ex, enum identity_what what, struct slice id,
     uint8_t mac[32])
 {
 	crypto_auth_hmacsha256_state st;
 	const struct principal *p = &ex->session->who;
-	const char *parts[] = { what, p->user, p->agent, ex->con->name };
+	const char *parts[] = { names[what], p->user, p->agent, ex->con->name };
 
 	crypto_auth_hmacsha256_init(&st, ex->f->mac_key, 32);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
@@ -73,9 +77,9 @@ mac_of(const struct exchange *ex, const char *what, struct slice id,
 	crypto_auth_hmacsha256_final(&st, mac);
 }
 
-static void
-seal(const struct exchange *ex, const char *what, struct slice id,
-    struct buf *out)
+void
+identity_seal(const struct exchange *ex, enum identity_what what,
+    struct slice id, struct buf *out)
 {
 	uint8_t mac[32];
 	char hex[2 * MAC_BYTES + 1];
@@ -87,9 +91,9 @@ seal(const struct exchange *ex, const char *what, struct slice id,
 	buf_add_str(out, hex);
 }
 
-static bool
-unseal(const struct exchange *ex, const char *what, struct slice sealed,
-    struct slice *id_r)
+bool
+identity_open(const struct exchange *ex, enum identity_what what,
+    struct slice sealed, struct slice *id_r)
 {
 	uint8_t mac[32], given[MAC_BYTES];
 	struct slice id;
@@ -106,46 +110,4 @@ unseal(const struct exchange *ex, const char *what, struct slice sealed,
 		return false;
 	*id_r = id;
 	return true;
-}
-
-void
-identity_seal_session(const struct exchange *ex, struct slice id,
-    struct buf *out)
-{
-	seal(ex, "session", id, out);
-}
-
-bool
-identity_open_session(const struct exchange *ex, struct slice sealed,
-    struct slice *id_r)
-{
-	return unseal(ex, "session", sealed, id_r);
-}
-
-void
-identity_seal_event(const struct exchange *ex, struct slice id,
-    struct buf *out)
-{
-	seal(ex, "event", id, out);
-}
-
-bool
-identity_open_event(const struct exchange *ex, struct slice sealed,
-    struct slice *id_r)
-{
-	return unseal(ex, "event", sealed, id_r);
-}
-
-void
-identity_seal_endpoint(const struct exchange *ex, struct slice target,
-    struct buf *out)
-{
-	seal(ex, "endpoint", target, out);
-}
-
-bool
-identity_open_endpoint(const struct exchange *ex, struct slice sealed,
-    struct slice *target_r)
-{
-	return unseal(ex, "endpoint", sealed, target_r);
 }

@@ -703,20 +703,15 @@ bool onramp_take(struct conn *c, size_t used);
  * Authorization. False: none or malformed. */
 bool identity_token(const struct http1_head *h, bool proxy,
     uint8_t hash_r[32]);
-/* Mcp-Session-Id bound to the principal: what the agent sees, and back. */
-void identity_seal_session(const struct exchange *ex, struct slice id,
-    struct buf *out);
-bool identity_open_session(const struct exchange *ex, struct slice sealed,
-    struct slice *id_r);
-/* The same for the ids of an MCP server's events and Last-Event-ID. */
-void identity_seal_event(const struct exchange *ex, struct slice id,
-    struct buf *out);
-bool identity_open_event(const struct exchange *ex, struct slice sealed,
-    struct slice *id_r);
-/* And for the address that an endpoint event names. */
-void identity_seal_endpoint(const struct exchange *ex, struct slice target,
-    struct buf *out);
-bool identity_open_endpoint(const struct exchange *ex, struct slice sealed,
-    struct slice *target_r);
+/* Bound to the principal and the connector: what the agent sees, and back. */
+enum identity_what {
+	IDENTITY_SESSION,	/* Mcp-Session-Id */
+	IDENTITY_EVENT,		/* ids of an MCP server's events, Last-Event-ID */
+	IDENTITY_ENDPOINT	/* the address that an endpoint event names */
+};
+void identity_seal(const struct exchange *ex, enum identity_what what,
+    struct slice id, struct buf *out);
+bool identity_open(const struct exchange *ex, enum identity_what what,
+    struct slice sealed, struct slice *id_r);
 
 #endif

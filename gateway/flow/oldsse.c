@@ -84,9 +84,9 @@ oldsse_endpoint(struct exchange *ex, struct slice uri, struct buf *out)
 	if (ex->mount) {
 		b64url_encode(&b64, target.p, target.n);
 		buf_addf(out, "/mcp/%s/" MOUNTED, ex->con->name);
-		identity_seal_endpoint(ex, buf_slice(&b64), out);
+		identity_seal(ex, IDENTITY_ENDPOINT, buf_slice(&b64), out);
 	} else {
-		identity_seal_endpoint(ex, target, &b64);
+		identity_seal(ex, IDENTITY_ENDPOINT, target, &b64);
 		buf_addf(out, "%.*s%c" MARK "%.*s", SLICE_FMT(target),
 		    slice_chr(target, '?') < 0 ? '?' : '&', MAC_HEX,
 		    buf_data(&b64) + b64.len - MAC_HEX);
@@ -126,8 +126,9 @@ oldsse_open_mount(struct exchange *ex, struct slice rest)
 	enum step_result r;
 
 	buf_init(&target, TARGET_MAX);
-	if (!identity_open_endpoint(ex, slice_sub(rest, sizeof(MOUNTED) - 1,
-	    SIZE_MAX), &id) || b64url_decode(&target, id) != 0)
+	if (!identity_open(ex, IDENTITY_ENDPOINT,
+	    slice_sub(rest, sizeof(MOUNTED) - 1, SIZE_MAX), &id) ||
+	    b64url_decode(&target, id) != 0)
 		r = foreign(ex);
 	else
 		r = take(ex, buf_slice(&target));
@@ -189,7 +190,7 @@ open_query(struct exchange *ex, struct slice q)
 		buf_addf(&b, "?%.*s", (int)at - 1, q.p);
 	buf_addf(&b, ".%.*s", SLICE_FMT(slice_sub(q, end, SIZE_MAX)));
 	if (q.n - end == MAC_HEX && !b.full &&
-	    identity_open_endpoint(ex, buf_slice(&b), &id))
+	    identity_open(ex, IDENTITY_ENDPOINT, buf_slice(&b), &id))
 		ok = take(ex, id) == STEP_DONE;
 	buf_free(&b);
 	return ok;

@@ -73,7 +73,7 @@ write_client_head(struct exchange *ex, enum http1_framing framing,
 			continue;
 		if (f->known == HTTP1_F_MCP_SESSION_ID) {
 			buf_init(&sealed, 4096);
-			identity_seal_session(ex, f->value, &sealed);
+			identity_seal(ex, IDENTITY_SESSION, f->value, &sealed);
 			r |= http1_write_field(o, f->name,
 			    buf_slice(&sealed));
 			buf_free(&sealed);
@@ -355,7 +355,7 @@ write_event(struct exchange *ex, const struct sse_event *ev, struct slice data,
 
 	buf_init(&sealed, sse_limits_default.line);
 	if (bound(ex, ev)) {
-		identity_seal_event(ex, ev->id, &sealed);
+		identity_seal(ex, IDENTITY_EVENT, ev->id, &sealed);
 		id = buf_slice(&sealed);
 	}
 	if (ev->has_retry)

@@ -81,9 +81,9 @@ revision_open_ids(struct exchange *ex, struct slice *session_r,
 	*session_r = *event_r = slice_make(NULL, 0);
 	if (ex->modern)
 		return true;
-	if (s.p != NULL && !identity_open_session(ex, s, session_r))
+	if (s.p != NULL && !identity_open(ex, IDENTITY_SESSION, s, session_r))
 		return false;
 	*event_r = e;
 	return ex->con->kind != CONNECTOR_MCP || e.n == 0 ||
-	    identity_open_event(ex, e, event_r);
+	    identity_open(ex, IDENTITY_EVENT, e, event_r);
 }

@@ -126,51 +126,51 @@ test_session(void **st)
 	ex->session = &alice;
 	ex->con = &c;
 	buf_init(&b, 4096);
-	identity_seal_session(ex, SLICE("up.stream-7"), &b);
+	identity_seal(ex, IDENTITY_SESSION, SLICE("up.stream-7"), &b);
 	assert_true(slice_starts(buf_slice(&b), "up.stream-7."));
 	assert_int_equal(b.len, strlen("up.stream-7.") + 32);
-	assert_true(identity_open_session(ex, buf_slice(&b), &id));
+	assert_true(identity_open(ex, IDENTITY_SESSION, buf_slice(&b), &id));
 	assert_true(slice_is(id, "up.stream-7"));
 	/* Every byte of it counts, and every length. */
 	char *bytes = slice_dup(buf_slice(&b));
 
 	for (size_t i = 0; i < b.len; i++) {
 		bytes[i] ^= 1;
-		assert_false(identity_open_session(ex, slice_make(bytes,
+		assert_false(identity_open(ex, IDENTITY_SESSION, slice_make(bytes,
 		    b.len), &id));
 		bytes[i] ^= 1;
-		assert_false(identity_open_session(ex, slice_make(bytes, i),
+		assert_false(identity_open(ex, IDENTITY_SESSION, slice_make(bytes, i),
 		    &id));
-		assert_false(identity_open_session(ex, slice_make(bytes + i +
+		assert_false(identity_open(ex, IDENTITY_SESSION, slice_make(bytes + i +
 		    1, b.len - i - 1), &id));
 	}
 	free(bytes);
-	assert_true(identity_open_session(ex, buf_slice(&b), &id));
+	assert_true(identity_open(ex, IDENTITY_SESSION, buf_slice(&b), &id));
 	/* Nobody else may use it, nor at another connector or key. */
 	ex->session = &other;
-	assert_false(identity_open_session(ex, buf_slice(&b), &id));
+	assert_false(identity_open(ex, IDENTITY_SESSION, buf_slice(&b), &id));
 	ex->session = &shifted;
-	assert_false(identity_open_session(ex, buf_slice(&b), &id));
+	assert_false(identity_open(ex, IDENTITY_SESSION, buf_slice(&b), &id));
 	ex->session = &alice;
 	ex->con = &c2;
-	assert_false(identity_open_session(ex, buf_slice(&b), &id));
+	assert_false(identity_open(ex, IDENTITY_SESSION, buf_slice(&b), &id));
 	ex->con = &c;
 	f.mac_key[31] ^= 1;
-	assert_false(identity_open_session(ex, buf_slice(&b), &id));
+	assert_false(identity_open(ex, IDENTITY_SESSION, buf_slice(&b), &id));
 	f.mac_key[31] ^= 1;
 	/* An event's id is no session's. */
 	buf_reset(&b);
-	identity_seal_event(ex, SLICE("up.stream-7"), &b);
-	assert_true(identity_open_event(ex, buf_slice(&b), &id));
+	identity_seal(ex, IDENTITY_EVENT, SLICE("up.stream-7"), &b);
+	assert_true(identity_open(ex, IDENTITY_EVENT, buf_slice(&b), &id));
 	assert_true(slice_is(id, "up.stream-7"));
-	assert_false(identity_open_session(ex, buf_slice(&b), &id));
+	assert_false(identity_open(ex, IDENTITY_SESSION, buf_slice(&b), &id));
 	ex->session = &other;
-	assert_false(identity_open_event(ex, buf_slice(&b), &id));
+	assert_false(identity_open(ex, IDENTITY_EVENT, buf_slice(&b), &id));
 	ex->session = &alice;
 	/* Not empty: the upstream would see a session id of nothing. */
 	buf_reset(&b);
-	identity_seal_session(ex, slice_make("", 0), &b);
-	assert_false(identity_open_session(ex, buf_slice(&b), &id));
+	identity_seal(ex, IDENTITY_SESSION, slice_make("", 0), &b);
+	assert_false(identity_open(ex, IDENTITY_SESSION, buf_slice(&b), &id));
 	buf_free(&b);
 	free(ex);
 }

@@ -130,6 +130,8 @@ unpack_connector(struct unpack *u, struct connector *c)
 	c->media_stream = unpack_u8(u) != 0;
 	c->log_result = unpack_i64(u);
 	unpack_via(u, &c->via);
+	c->http.h2_agents = unpack_u8(u) != 0;
+	c->http.h2_upstream = unpack_u8(u) != 0;
 	c->off_arguments = unpack_off(u);
 	c->off_results = unpack_off(u);
 	n = unpack_count(u, 6);
@@ -284,6 +286,20 @@ connector_at(const struct connector_set *s, const char *host, uint16_t port,
 		}
 	}
 	return best;
+}
+
+bool
+connector_h2_at(const struct connector_set *s, const char *host, uint16_t port)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct connector *c = &s->v[i];
+
+		for (size_t k = 0; k < c->nhosts && !c->http.h2_agents; k++)
+			if (c->hosts[k].port == port &&
+			    strcmp(c->hosts[k].host, host) == 0)
+				return false;
+	}
+	return true;
 }
 
 bool

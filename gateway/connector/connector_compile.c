@@ -1,5 +1,6 @@
 /* connector_compile - the compiler's half of connector.h: YAML to sections. */
 #include "connector.h"
+#include "connector_http.h"
 #include "connector_stdio.h"
 #include "connector_via.h"
 
@@ -27,7 +28,8 @@ static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"data_class", "risk", "environment", "approved", "state", "agents",
 	"credential", "upstream_proxy", "media", "log_result", "redaction",
 	"server_requests", "matrix", "tools", "operations", "graphql",
-	"command", "digest", "directory", "read", "allow", "env", "network" };
+	"command", "digest", "directory", "read", "allow", "env", "network",
+	"http2" };
 
 static bool
 name_ok(const char *s)
@@ -645,6 +647,7 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    not_our_own(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
 	    connector_via_read(d, root, conf, &c->via, err) != 0 ||
+	    connector_http_read(d, root, &c->http, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_asks(d, root, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
@@ -713,6 +716,7 @@ pack_connector(struct buf *b, const struct connector *c)
 	pack_u8(b, c->media_stream);
 	pack_i64(b, c->log_result);
 	connector_via_pack(b, &c->via);
+	connector_http_pack(b, &c->http);
 	pack_off(b, c->off_arguments);
 	pack_off(b, c->off_results);
 	pack_u32(b, (uint32_t)c->nhosts);

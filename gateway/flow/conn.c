@@ -425,6 +425,9 @@ conn_leaf_ready(struct conn *c, struct tls_leaf *leaf, const char *why)
 	fd = stream_release(c->s);
 	c->s = stream_tls_server(c->f->server_ctx, fd, buf_slice(&c->in),
 	    leaf);
+	if (!connector_h2_at(c->f->view->connectors, c->authority.host,
+	    c->authority.port))
+		tls_conn_refuse_h2(stream_tls(c->s));
 	buf_reset(&c->in);
 	c->in_full = false;
 	c->state = CONN_TLS;

@@ -46,7 +46,7 @@ struct view {
 	struct connector_set *connectors;
 	struct tls_ctx **client_ctx;	/* one a connector, NULL: plain */
 	uint64_t *kill_hash;		/* of "connector/NAME" */
-	struct tls_ctx *default_ctx;
+	struct tls_ctx *default_ctx[2];	/* without, with HTTP/2 */
 	struct redact *redact;
 	struct inspect *inspect;
 	/* The last URL in which the redactor found nothing. */

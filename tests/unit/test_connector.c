@@ -119,6 +119,12 @@ test_errors(void **st)
 		{ BASE "kind: mpc\n", "c.yaml:4:7: .*mcp" },
 		{ BASE "command: [x]\n", "c.yaml:4:10: command: is for" },
 		{ BASE "network: off\n", "c.yaml:4:10: network: is for" },
+		{ BASE "http2: of\n", "c.yaml:4:8: .*off" },
+		{ BASE "http2: { agent: off }\n", "c.yaml:4:10: .*agents" },
+		{ BASE "http2: { agents: no }\n", "c.yaml:4:18: .*on" },
+		{ BASE "http2: [off]\n", "c.yaml:4:8: " },
+		{ STDIO "digest: " DIGEST "\nhttp2: off\n",
+		    "http2: a connector of kind stdio" },
 		{ STDIO, "--pin" },
 		{ STDIO "digest: sha256:00\n", "--pin" },
 		{ STDIO "digest: md5:00\n", "--pin" },
@@ -306,12 +312,40 @@ test_defaults(void **st)
 	assert_int_equal(c->kind, CONNECTOR_MCP);
 	assert_int_equal(c->state, POLICY_ENABLED);
 	assert_true(c->approved && c->tls && !c->media_stream);
+	assert_true(c->http.h2_agents && c->http.h2_upstream);
 	assert_int_equal(c->log_result, 65536);
 	assert_null(c->off_arguments);
 	assert_null(c->off_results);
 	assert_string_equal(c->credential, "");
 	assert_memory_equal(c->matrix, conf.matrix, sizeof(conf.matrix));
 	connector_set_free(set);
+}
+
+static void
+test_http2(void **st)
+{
+	static const struct {
+		const char *text;
+		bool agents, upstream;
+	} cases[] = { { "on", true, true }, { "off", false, false },
+		{ "{ agents: off }", false, true },
+		{ "{ upstream: off, agents: on }", true, false } };
+	char text[256];
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		snprintf(text, sizeof(text), BASE "hosts: [b.example]\n"
+		    "http2: %s\n", cases[i].text);
+		struct connector_set *set = compile(text);
+
+		assert_int_equal(set->v[0].http.h2_agents, cases[i].agents);
+		assert_int_equal(set->v[0].http.h2_upstream,
+		    cases[i].upstream);
+		assert_int_equal(connector_h2_at(set, "b.example", 443),
+		    cases[i].agents);
+		assert_true(connector_h2_at(set, "b.example", 444));
+		connector_set_free(set);
+	}
 }
 
 static void
@@ -596,6 +630,7 @@ main(void)
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_http2),
 		cmocka_unit_test(test_redaction),
 		cmocka_unit_test(test_asks),
 		cmocka_unit_test(test_templates),

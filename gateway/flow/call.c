@@ -871,7 +871,8 @@ call_forward(struct exchange *ex)
 		.port = ex->c->tunnel ? ex->c->authority.port :
 		    ex->con->hosts[0].port,
 		.tls = ex->view->client_ctx[ex->con_at],
-		.pins = ex->con->pins, .npins = ex->con->npins };
+		.pins = ex->con->pins, .npins = ex->con->npins,
+		.fresh = ex->resent };
 	struct via_target via = { .host = ex->con->via.host,
 		.port = ex->con->via.port, .authorization = ex->via_value };
 	char port[8];

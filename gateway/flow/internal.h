@@ -379,6 +379,7 @@ struct exchange {
 	struct buf uout, uin;
 	bool request_sent, request_head_sent, u_eof, u_truncated, u_paused;
 	bool u_write_failed;
+	bool answered, resent;		/* a byte came; see resend.c */
 	uint64_t moved, moved_seen;	/* bytes, both ways; see deadline.c */
 	unsigned quiet_s, head_s;
 	uint64_t deadline_q;		/* asks in flight, 0: none */
@@ -537,6 +538,12 @@ void relay_send_request_body(struct exchange *ex);
 void relay_context_acked(struct exchange *ex);
 /* A complete JSON-RPC message to the agent, as JSON or as an SSE event. */
 void relay_send_message(struct exchange *ex, struct slice json);
+
+/* ---- once more: resend.c -------------------------------------------------------- */
+
+/* The upstream ended before it answered. True: the call was begun again, and
+ * may be over by now. */
+bool resend_try(struct exchange *ex);
 
 /* ---- content: redaction and inspection -------------------------------------- */
 

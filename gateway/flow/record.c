@@ -168,6 +168,8 @@ record_outcome(struct exchange *ex, const char *status)
 		jsonw_str(&w, "detail", ex->detail);
 	if (ex->status != 0)
 		jsonw_int(&w, "http_status", ex->status);
+	if (ex->resent)
+		jsonw_int(&w, "resent", 1);
 	jsonw_u64(&w, "bytes_in", ex->bytes_in);
 	jsonw_u64(&w, "bytes_out", ex->bytes_out);
 	jsonw_u64(&w, "duration_us", (clock_mono_ns() - ex->start_ns) / 1000);

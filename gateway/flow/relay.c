@@ -668,6 +668,8 @@ relay_pump(struct exchange *ex)
 static void
 upstream_failed(struct exchange *ex, const char *why)
 {
+	if (resend_try(ex))
+		return;
 	ex->end_status = "error";
 	refuse_response(ex, REASON_UPSTREAM, why);
 }
@@ -696,6 +698,7 @@ upstream_read(struct exchange *ex)
 		ASSERT(buf_add(&ex->uin, p, (size_t)k) == 0);
 		explicit_bzero(p, (size_t)k);
 		ex->moved += (size_t)k;
+		ex->answered = true;
 		if ((size_t)k < want && stream_pending(ex->u->s) == 0)
 			return;
 	}

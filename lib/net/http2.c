@@ -369,6 +369,8 @@ on_sent(nghttp2_session *s, const nghttp2_frame *f, void *ctx)
 			h->ev->refused(h->ctx, "the content is not as long "
 			    "as it says, or frames are out of order");
 	}
+	if (f->hd.type == NGHTTP2_HEADERS && st != NULL)
+		st->head_sent = true;
 	if ((f->hd.type != NGHTTP2_DATA && f->hd.type != NGHTTP2_HEADERS) ||
 	    (f->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 || st == NULL)
 		return 0;
@@ -507,7 +509,9 @@ http2_free(struct http2 *h)
 		    link);
 
 		if (!st->closed)
-			st->code = NGHTTP2_INTERNAL_ERROR;
+			st->code = h->server || st->head_sent ?
+			    NGHTTP2_INTERNAL_ERROR : NGHTTP2_REFUSED_STREAM;
+		st->lost = !st->closed;
 		st->closed = true;
 		tell(st, HTTP2_CLOSED);
 		unlink_stream(st);
@@ -889,6 +893,20 @@ void
 http2_whole(struct http2_stream *st)
 {
 	st->whole = true;
+}
+
+bool
+http2_refused(const struct http2_stream *st)
+{
+	/* nghttp2 closes with this code what GOAWAY leaves out, too. */
+	return st->closed && !st->ours && !st->answered &&
+	    st->code == NGHTTP2_REFUSED_STREAM;
+}
+
+bool
+http2_lost(const struct http2_stream *st)
+{
+	return st->h == NULL && st->lost && !st->answered;
 }
 
 bool

@@ -473,6 +473,27 @@ bool revision_open_ids(struct exchange *ex, struct slice *session_r,
  * although its request could not be read. */
 bool revision_modern_refusal(const struct exchange *ex, unsigned status);
 
+/* ---- what an inner connection answers: inner.c ------------------------------------ */
+
+struct inner_answer {
+	struct http1_head *head;
+	struct http1_body body;
+	struct buf in, text;
+	struct sse sse;
+	bool head_done, events;
+	unsigned status;		/* 0: there was no answer */
+};
+
+/* A whole text, or an event's data; empty: a sign of life. */
+typedef void inner_message_fn(void *ctx, struct slice text);
+
+/* text_max: bytes of an answer that is no stream; a longer one is not told. */
+void inner_init(struct flow *f, struct inner_answer *a, size_t text_max);
+void inner_free(struct flow *f, struct inner_answer *a);
+/* What an inner_fn was given. */
+void inner_feed(struct inner_answer *a, struct slice data, bool end,
+    inner_message_fn *fn, void *ctx);
+
 /* ---- batches of 2025-03-26: batch.c ---------------------------------------------- */
 
 /* Takes ex->doc apart; answers when all of it is answered. */

@@ -132,6 +132,8 @@ unpack_connector(struct unpack *u, struct connector *c)
 	unpack_via(u, &c->via);
 	c->http.h2_agents = unpack_u8(u) != 0;
 	c->http.h2_upstream = unpack_u8(u) != 0;
+	c->http.websocket = unpack_u8(u) == 1;
+	c->http.ws_binary = unpack_u8(u) == 1;
 	c->off_arguments = unpack_off(u);
 	c->off_results = unpack_off(u);
 	n = unpack_count(u, 6);

@@ -17,6 +17,7 @@
  *   credential: { name: gh, type: bearer }   # or type: header, header: X-Api-Key, template: "{}"
  *   upstream_proxy: { url: http://proxy:3128, credential: px }  # or direct
  *   http2: off                    # or { agents: off, upstream: off }
+ *   websocket: inspect            # or refuse; or { messages: inspect, binary: allow }
  *   media: stream                 # bodies that cannot be inspected; or deny
  *   log_result: 65536             # bytes of a result kept in the ledger
  *   redaction:                    # rules that do not act here, by direction
@@ -112,6 +113,7 @@ struct connector_via {
 /* What is spoken besides HTTP/1.1; h2 is offered by ALPN. */
 struct connector_http {
 	bool h2_agents, h2_upstream;
+	bool websocket, ws_binary;	/* false: refused */
 };
 
 struct connector {

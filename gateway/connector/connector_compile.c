@@ -29,7 +29,7 @@ static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"credential", "upstream_proxy", "media", "log_result", "redaction",
 	"server_requests", "matrix", "tools", "operations", "graphql",
 	"command", "digest", "directory", "read", "allow", "env", "network",
-	"http2" };
+	"http2", "websocket" };
 
 static bool
 name_ok(const char *s)
@@ -647,7 +647,8 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    not_our_own(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
 	    connector_via_read(d, root, conf, &c->via, err) != 0 ||
-	    connector_http_read(d, root, &c->http, err) != 0 ||
+	    connector_http_read(d, root, c->kind == CONNECTOR_MCP,
+	    &c->http, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_asks(d, root, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||

@@ -297,6 +297,7 @@ call_receive(struct exchange *ex)
 
 	if (ex->waiting_body)
 		return stdio_take(ex, read_body(ex));
+	ex->message = ex->c->message;
 	ex->stdio = ex->c->kind == CONF_STDIO;
 	ex->mount = ex->stdio || ex->c->kind == CONF_MOUNT;
 	ex->bearer = ex->c->kind != CONF_EXPLICIT;
@@ -312,16 +313,19 @@ call_receive(struct exchange *ex)
 		return begin_tunnel(ex);
 	}
 	if (ex->req->method_id == HTTP1_M_TRACE ||
-	    ex->req->form == HTTP1_ASTERISK ||
-	    ex->req->upgrade == HTTP1_UPGRADE_WEBSOCKET)
+	    ex->req->form == HTTP1_ASTERISK)
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
-		    "TRACE, OPTIONS * and WebSocket upgrades are refused.");
+		    "TRACE and OPTIONS * are refused.");
 	if (!http1_path_normal(ex->req->path, &why))
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
 		    "The path can be read in two ways (%s).", why);
 	if ((r = find_connector(ex)) != STEP_DONE)
 		return r;
 	ex->con_at = (size_t)(ex->con - ex->view->connectors->v);
+	if ((ex->req->upgrade == HTTP1_UPGRADE_WEBSOCKET &&
+	    websocket_receive(ex) != STEP_DONE) ||
+	    (ex->message && websocket_message_receive(ex) != STEP_DONE))
+		return STEP_REFUSE;
 	if (!ex->sse_post)
 		ex->up_query = ex->req->query;
 	if (!ex->mount && !ex->sse_post && ex->con->kind == CONNECTOR_MCP &&
@@ -409,6 +413,9 @@ classify_mcp(struct exchange *ex)
 	if (json_index(&ex->doc, buf_slice(&ex->body), NULL) != JSON_OK)
 		return exchange_unparseable(ex, json_error_text(ex->doc.error));
 	mcp_read(&ex->doc, 0, &ex->msg);
+	if (ex->msg.kind == MCP_BATCH && ex->message)
+		return exchange_refuse(ex, REASON_BATCH,
+		    "A WebSocket has none.");
 	if (ex->msg.kind == MCP_BATCH)
 		return batch_begin(ex);
 	if (ex->msg.kind == MCP_INVALID)
@@ -418,7 +425,7 @@ classify_mcp(struct exchange *ex)
 	a->operation = ex->msg.kind == MCP_RESPONSE ? ACTION_PROTOCOL :
 	    ex->msg.operation;
 	a->tool = ex->msg.tool;
-	if (!ex->reclassify && revision_check(ex) != STEP_DONE)
+	if (!ex->reclassify && !ex->message && revision_check(ex) != STEP_DONE)
 		return STEP_REFUSE;
 	if (ex->msg.cancel_id.n > 0)
 		svc_cancel(ex);
@@ -456,7 +463,7 @@ call_classify(struct exchange *ex)
 	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
-	    rest_classify(ex);
+	    ex->message ? websocket_classify(ex) : rest_classify(ex);
 	/* Clients try revisions out: that is no denied call. */
 	ex->is_call = ex->reason != REASON_REVISION && ex->batch == NULL;
 	if (r != STEP_DONE)
@@ -722,6 +729,8 @@ call_hold(struct exchange *ex)
 	loop_timer_set(ex->timer, (uint64_t)ms + HOLD_GRACE_MS);
 	if (!ex->hold_stream && ex->keepalive == NULL)
 		begin_hold_stream(ex);
+	if (ex->message)
+		websocket_held(ex);
 	return STEP_WAIT;	/* the broker's verdict resumes it */
 }
 
@@ -808,6 +817,8 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 			continue;
 		if (ex->mirror != NULL && mirror_is_param(f->name))
 			continue;
+		if (ex->ws != NULL && websocket_field(f->name))
+			continue;
 		/* Our own token, where it comes in Authorization; a credential
 		 * of ours replaces what the agent brought. */
 		if (f->known == HTTP1_F_AUTHORIZATION && ex->bearer)
@@ -829,6 +840,8 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 		r |= http1_write_field(o, SLICE("Last-Event-ID"), event_id);
 	if (ex->cred_name.n > 0)
 		r |= http1_write_field(o, ex->cred_name, ex->cred_value);
+	if (ex->ws != NULL)
+		r |= websocket_write_request(ex, o);
 	if (ex->gated && h->framing != HTTP1_BODY_NONE)
 		r |= http1_write_framing(o, HTTP1_BODY_LENGTH, body.n);
 	else
@@ -870,7 +883,8 @@ call_forward(struct exchange *ex)
 		    ex->con->hosts[0].host,
 		.port = ex->c->tunnel ? ex->c->authority.port :
 		    ex->con->hosts[0].port,
-		.tls = ex->view->client_ctx[ex->con_at],
+		.tls = (ex->ws != NULL ? ex->view->ws_ctx :
+		    ex->view->client_ctx)[ex->con_at],
 		.pins = ex->con->pins, .npins = ex->con->npins,
 		.fresh = ex->resent };
 	struct via_target via = { .host = ex->con->via.host,
@@ -879,6 +893,8 @@ call_forward(struct exchange *ex)
 
 	if (via.host[0] != '\0')
 		t.via = &via;
+	if (ex->message)
+		return websocket_forward(ex);
 	if (ex->request_head_sent)
 		return STEP_DONE;
 	if (!revision_open_ids(ex, &session_id, &event_id))
@@ -893,7 +909,8 @@ call_forward(struct exchange *ex)
 	struct slice bar = SLICE("|"), parts[] = { slice_str(ex->con->name),
 		bar, slice_str(t.host), SLICE(":"), slice_str(port), bar,
 		slice_str(p->user), bar, slice_str(p->agent), bar,
-		slice_str(ex->view->name) };
+		slice_str(ex->view->name),
+		ex->ws != NULL ? SLICE("|ws") : SLICE("") };
 
 	t.key = arena_join(ex->a, parts, ARRAY_LEN(parts));
 	if (t.key.p == NULL)
@@ -907,6 +924,8 @@ call_forward(struct exchange *ex)
 enum step_result
 call_response(struct exchange *ex)
 {
+	if (ex->message)
+		return websocket_respond(ex);
 	relay_start(ex);
 	return STEP_WAIT;
 }

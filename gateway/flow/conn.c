@@ -148,10 +148,12 @@ conn_keep_leftover(struct conn *c, const struct exchange *ex)
 {
 	struct leftover *l = &c->left;
 
-	l->n = 0;
+	if (ex->ws == NULL || l->n == 0)
+		l->epoch = ex->kill_epoch;
+	if (ex->ws == NULL)
+		l->n = 0;		/* else its tools are in there */
 	if (c->out.len == 0 || ex->resp == NULL || ex->con == NULL)
 		return;
-	l->epoch = ex->kill_epoch;
 	l->hash[l->n++] = ex->view->kill_hash[ex->con_at];
 	l->hash[l->n++] = ex->session->kill_session;
 	l->hash[l->n++] = ex->session->kill_agent;
@@ -164,8 +166,8 @@ conn_keep_leftover(struct conn *c, const struct exchange *ex)
 		    ex->gql->fields[i]);
 }
 
-bool
-conn_leftover_killed(struct conn *c)
+static bool
+leftover_killed(struct conn *c)
 {
 	struct leftover *l = &c->left;
 	uint64_t epoch = killpage_epoch(c->f->kill);
@@ -177,6 +179,19 @@ conn_leftover_killed(struct conn *c)
 			return true;
 	l->epoch = epoch;
 	return false;
+}
+
+bool
+conn_leftover_cut(struct conn *c)
+{
+	if (!leftover_killed(c))
+		return false;
+	/* A WebSocket goes on while answers leave. */
+	if (c->ex != NULL && !c->ex->over)
+		exchange_cut(c->ex, "its tool", REASON_KILLED);
+	else
+		conn_cut(c);
+	return true;
 }
 
 /* The kill page is read before every write. Between two changes of the page
@@ -193,10 +208,9 @@ may_write(struct conn *c)
 		exchange_cut(c->ex, target, REASON_KILLED);
 		return false;
 	}
-	if ((c->splice != NULL && splice_killed(c->splice)) ||
-	    conn_leftover_killed(c))
+	if (c->splice != NULL && splice_killed(c->splice))
 		conn_cut(c);
-	return !c->cut;
+	return !c->cut && !conn_leftover_cut(c);
 }
 
 /* Whoever made an inner connection takes all at once. */
@@ -255,6 +269,8 @@ conn_flush(void *ctx)
 	c->partial = c->out.len > 0;
 	if (c->out.len == 0 && c->left.n > 0) {
 		c->left.n = 0;
+		if (c->ex != NULL && c->ex->ws != NULL)
+			websocket_drained(c->ex);
 		if (c->state == CONN_HEAD && c->in.len > 0)
 			loop_soon(c->f->loop, on_soon, c);
 	}
@@ -624,7 +640,8 @@ on_inner(void *ctx)
 }
 
 static int
-write_inner(struct buf *b, const struct exchange *like, struct slice body)
+write_inner(struct buf *b, const struct exchange *like, const char *type,
+    struct slice body)
 {
 	const struct http1_head *h = like->req;
 	bool posted = h->method_id == HTTP1_M_POST;
@@ -645,20 +662,28 @@ write_inner(struct buf *b, const struct exchange *like, struct slice body)
 		    f->known == HTTP1_F_CONTENT_ENCODING ||
 		    f->known == HTTP1_F_EXPECT ||
 		    (f->known == HTTP1_F_ACCEPT && !posted) ||
-		    f->known == HTTP1_F_LAST_EVENT_ID)
+		    f->known == HTTP1_F_LAST_EVENT_ID ||
+		    (like->ws != NULL && websocket_field(f->name)))
 			continue;
 		r |= buf_addf(b, "%.*s: %.*s\r\n", SLICE_FMT(f->name),
 		    SLICE_FMT(f->value));
 	}
-	r |= buf_addf(b, "%sContent-Type: application/json\r\n"
+	r |= buf_addf(b, "%sContent-Type: %s\r\n"
 	    "Content-Length: %zu\r\n\r\n", posted ? "" :
-	    "Accept: application/json, text/event-stream\r\n", body.n);
+	    "Accept: application/json, text/event-stream\r\n", type, body.n);
 	return r | buf_add_slice(b, body);
 }
 
 struct conn *
 conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
     inner_fn *fn, void *ctx)
+{
+	return conn_inner_of(outer, like, "application/json", body, fn, ctx);
+}
+
+struct conn *
+conn_inner_of(struct conn *outer, const struct exchange *like,
+    const char *type, struct slice body, inner_fn *fn, void *ctx)
 {
 	struct flow *f = outer->f;
 	struct conn *c = base_calloc(1, sizeof(*c));
@@ -674,7 +699,7 @@ conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
 	memcpy(c->source, outer->source, sizeof(c->source));
 	buf_init(&c->in, body.n + (256u << 10));
 	buf_init(&c->out, FLOW_OUT_MAX);
-	if (write_inner(&c->in, like, body) != 0) {
+	if (write_inner(&c->in, like, type, body) != 0) {
 		buf_wipe_free(&c->in);
 		free(c);
 		return NULL;

@@ -72,6 +72,7 @@ exchange_free(struct exchange *ex)
 	emit_forget(f->emit, ex);
 	asked_end(ex);
 	batch_free(ex);
+	websocket_free(ex);
 	oldsse_end(ex);
 	upstream_cancel(ex->ureq);
 	upstream_close(ex->u, true);
@@ -271,6 +272,9 @@ answer_http(struct exchange *ex, const char *event, const char *text)
 	} else if (status == 401) {
 		a.field = "WWW-Authenticate";
 		a.value = "Bearer realm=\"portreeve\"";
+	} else if (status == 426) {
+		a.field = "Sec-WebSocket-Version";
+		a.value = "13";
 	} else if (status == 503) {
 		a.field = "Retry-After";
 		a.value = ex->retry_s == 0 ? "2" : retry;
@@ -328,14 +332,19 @@ exchange_say_no(struct exchange *ex, struct uuid event)
 	char id[UUID_TEXT_LEN];
 	char *text;
 
+	uuid_format(event, id);
+	if (websocket_is_open(ex))
+		return websocket_say_no(ex, id);
 	/* Too late for an answer: the agent must not take what it got for
 	 * the whole. */
 	if (ex->head_out && !ex->hold_stream)
 		return false;
-	uuid_format(event, id);
 	text = sentence(ex, id);
 	if (text == NULL)
 		text = (char *)(uintptr_t)reason_text(ex->reason);
+	if (ex->message && (ex->con == NULL || ex->con->kind != CONNECTOR_MCP ||
+	    (ex->msg.kind != MCP_REQUEST && !ex->hold_stream)))
+		return websocket_message_say_no(ex, text, event);
 	if (ex->con != NULL && ex->con->kind == CONNECTOR_MCP &&
 	    (ex->msg.kind == MCP_REQUEST || ex->hold_stream ||
 	    revision_modern_refusal(ex, http_status(ex))))

@@ -33,11 +33,14 @@ view_unref(struct view *v)
 	if (v == NULL || --v->refs > 0)
 		return;
 	for (size_t i = 0; v->connectors != NULL && i < v->connectors->n; i++)
-		if (v->client_ctx != NULL)
+		if (v->kill_hash != NULL) {
 			free_ctx(v, v->client_ctx[i]);
+			free_ctx(v, v->ws_ctx[i]);
+		}
 	tls_ctx_free(v->default_ctx[0]);
 	tls_ctx_free(v->default_ctx[1]);
 	free(v->client_ctx);
+	free(v->ws_ctx);
 	free(v->kill_hash);
 	connector_set_free(v->connectors);
 	conf_free(v->conf);
@@ -89,6 +92,7 @@ load_trust(const struct flow *f, struct view *v, const struct snap *s,
 
 	v->client_ctx = base_calloc(v->connectors->n + 1,
 	    sizeof(*v->client_ctx));
+	v->ws_ctx = base_calloc(v->connectors->n + 1, sizeof(*v->ws_ctx));
 	v->kill_hash = base_calloc(v->connectors->n + 1,
 	    sizeof(*v->kill_hash));
 	for (size_t i = 0; i < v->connectors->n; i++) {
@@ -101,7 +105,10 @@ load_trust(const struct flow *f, struct view *v, const struct snap *s,
 			continue;
 		v->client_ctx[i] = connector_ctx(v, c, trust,
 		    c->http.h2_upstream, err);
-		if (v->client_ctx[i] == NULL) {
+		if (c->http.websocket && v->client_ctx[i] != NULL)
+			v->ws_ctx[i] = connector_ctx(v, c, trust, false, err);
+		if (v->client_ctx[i] == NULL || (c->http.websocket &&
+		    v->ws_ctx[i] == NULL)) {
 			err_set(err, "connector %s: no trusted CA", c->name);
 			return -1;
 		}

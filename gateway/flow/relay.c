@@ -121,8 +121,8 @@ relay_send_message(struct exchange *ex, struct slice json)
 
 /* --- what the answer is ---------------------------------------------------------- */
 
-static void
-keep_result(struct exchange *ex, struct slice s)
+void
+relay_keep_result(struct exchange *ex, struct slice s)
 {
 	size_t max = (size_t)ex->con->log_result;
 
@@ -267,8 +267,11 @@ on_head(struct exchange *ex)
 	struct http1_head *h = ex->resp;
 
 	if (h->switching) {
-		refuse_response(ex, REASON_AMBIGUOUS,
-		    "(the upstream wants another protocol)");
+		const char *why = ex->ws == NULL ?
+		    "the upstream wants another protocol" : websocket_begin(ex);
+
+		if (why != NULL)
+			refuse_response(ex, REASON_AMBIGUOUS, why);
 		return;
 	}
 	ex->status = h->status;
@@ -286,7 +289,7 @@ on_head(struct exchange *ex)
 static void
 send_whole(struct exchange *ex, struct slice out)
 {
-	keep_result(ex, out);
+	relay_keep_result(ex, out);
 	if (ex->hold_stream && ex->resp_media != MEDIA_JSON) {
 		refuse_response(ex, REASON_MEDIA, "(no JSON)");
 		return;
@@ -424,7 +427,7 @@ deliver_event(struct exchange *ex, const struct sse_event *ev)
 		ex->hold_stream |= ex->chunked_out && ex->reason == REASON_ASKED;
 		refuse_response(ex, ex->reason, ex->detail);
 	} else if (r == 0) {
-		keep_result(ex, clean);
+		relay_keep_result(ex, clean);
 		if (!ex->context_wait)
 			write_client(ex, bytes);
 		else if (buf_add_slice(&ex->held_out, bytes) != 0)
@@ -622,6 +625,10 @@ relay_pump(struct exchange *ex)
 		if (ex->over || ex->uin.len == before)
 			break;
 	}
+	if (!ex->over && ex->mode == RESP_WS) {
+		websocket_pump(ex);
+		return;
+	}
 	while (!ex->over && ex->mode != RESP_HEAD && ex->mode != RESP_END) {
 		if (ex->context_wait || (agent_full(ex) &&
 		    ex->mode != RESP_WHOLE)) {
@@ -778,6 +785,8 @@ relay_send_request_body(struct exchange *ex)
 			exchange_cut(ex, target, REASON_KILLED);
 			return;
 		}
+		if (ex->ws != NULL && !websocket_may_send(ex))
+			return;
 		ssize_t k = stream_write(ex->u->s, buf_data(&ex->uout),
 		    ex->uout.len);
 
@@ -849,8 +858,17 @@ relay_start(struct exchange *ex)
 void
 exchange_drained(struct exchange *ex)
 {
-	if (ex->over || !ex->u_paused)
+	if (ex->over)
 		return;
+	if (ex->ws != NULL)
+		websocket_drained(ex);
+	if (ex->u_paused)
+		relay_go_on(ex);
+}
+
+void
+relay_go_on(struct exchange *ex)
+{
 	ex->u_paused = false;
 	loop_soon(ex->f->loop, relay_soon, ex);
 }
@@ -862,6 +880,8 @@ exchange_client_data(struct exchange *ex)
 		return;
 	if (ex->step == STEP_RECEIVE && ex->waiting_body)
 		exchange_run(ex);
+	else if (websocket_is_open(ex))
+		websocket_agent_data(ex);
 	else if (ex->u != NULL && !ex->gated)
 		relay_send_request_body(ex);
 }
@@ -874,6 +894,10 @@ relay_context_acked(struct exchange *ex)
 	ex->context_wait = false;
 	if (ex->over)
 		return;
+	if (ex->message || ex->mode == RESP_WS) {
+		websocket_context_acked(ex);
+		return;
+	}
 	if (ex->sse == NULL) {
 		send_whole(ex, buf_slice(&ex->held_out));
 	} else {

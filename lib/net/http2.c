@@ -390,7 +390,23 @@ on_bad_frame(nghttp2_session *s, const nghttp2_frame *f, int code, void *ctx)
 	if (st != NULL)
 		st->refused = true;
 	h->in_headers = false;
-	h->ev->refused(h->ctx, nghttp2_strerror(code));
+	h->ev->refused(h->ctx, h->extended ? "extended CONNECT (RFC 8441) is "
+	    "refused: WebSocket is spoken over HTTP/1.1 only" :
+	    nghttp2_strerror(code));
+	h->extended = false;
+	return 0;
+}
+
+/* nghttp2 names the field that it refuses only here. */
+static int
+on_error_text(nghttp2_session *s, int code, const char *msg, size_t n,
+    void *ctx)
+{
+	struct http2 *h = ctx;
+
+	(void)s, (void)code;
+	if (slice_find(slice_make(msg, n), SLICE("name: [:protocol]")) >= 0)
+		h->extended = true;
 	return 0;
 }
 
@@ -436,6 +452,7 @@ callbacks(void)
 	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
 	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb,
 	    on_bad_frame);
+	nghttp2_session_callbacks_set_error_callback2(cb, on_error_text);
 	return cb;
 }
 

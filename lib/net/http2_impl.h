@@ -60,6 +60,7 @@ struct http2 {
 	const struct http2_events *ev;
 	void *ctx;
 	bool server, congested, broken, goaway, in_headers;
+	bool extended;			/* :protocol was seen */
 	struct http2_limits lim;
 	struct list streams;
 	unsigned nstreams;

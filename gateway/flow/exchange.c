@@ -94,6 +94,8 @@ exchange_free(struct exchange *ex)
 		sse_free(ex->sse);
 		free(ex->sse);
 	}
+	free(ex->redact_out.items);
+	free(ex->redact_back.items);
 	spare_head_back(f, ex->req);
 	spare_head_back(f, ex->resp);
 	if (ex->cred_value.n > 0)

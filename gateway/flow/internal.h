@@ -289,6 +289,16 @@ bool mux_done(const struct conn *c);
 /* Both messages of this stream are over. */
 bool mux_stream_complete(const struct conn *v);
 
+/* What was redacted, by rule. A report has room for many rules; an exchange,
+ * of which thousands may be open, for those that found something. */
+struct findings {
+	struct finding {
+		const char *id;		/* borrowed from the view */
+		uint32_t count;
+	} *items;
+	uint32_t n;
+};
+
 /* ---- one HTTP message pair ------------------------------------------------ */
 
 enum step_result { STEP_REFUSE, STEP_WAIT, STEP_DONE };
@@ -345,7 +355,7 @@ struct exchange {
 	struct policy_verdict verdict;
 	enum policy_advice advice;
 	char *advice_rule, *advice_title;
-	struct redact_report redact_out, redact_back;
+	struct findings redact_out, redact_back;
 	struct buf new_body;		/* rewritten request body */
 	struct slice common;		/* what its events have in common */
 	struct slice arguments;		/* JSON as recorded and as sent */

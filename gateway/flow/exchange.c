@@ -70,6 +70,7 @@ exchange_free(struct exchange *ex)
 	if (ex->deadline_q != 0)
 		svc_forget(f, ex->deadline_q);
 	emit_forget(f->emit, ex);
+	svc_hold_end(ex);
 	asked_end(ex);
 	batch_free(ex);
 	oldsse_end(ex);

@@ -168,6 +168,7 @@ struct flow {
 	struct map kills;		/* target -> reason text */
 	struct map leaves;		/* host -> struct leaf_entry */
 	struct map away;		/* see away.c */
+	struct map held;		/* call, 16 bytes -> exchange in HOLD */
 	struct map seen_tools;		/* connector NUL tool NUL digest */
 	struct list conns, exchanges;
 	struct list listeners;
@@ -375,6 +376,7 @@ struct exchange {
 	/* hold */
 	char *approval_id, *approval_by, *approval_reason;
 	bool edited, held, consumed, hold_stream, released, reclassify;
+	bool in_held;			/* of the flow */
 	uint8_t digest[ACTION_DIGEST];
 	struct loop_timer *keepalive;
 	int64_t hold_expires_ms;
@@ -628,6 +630,9 @@ void svc_tool_seen(struct flow *f, const char *connector, struct slice tool,
     const uint8_t digest[32], struct slice description);
 /* The agent cancelled a request: a held one is cancelled wherever it waits. */
 void svc_cancel(struct exchange *ex);
+/* The broker will name the call: until the exchange is freed. */
+void svc_hold_begin(struct exchange *ex);
+void svc_hold_end(struct exchange *ex);
 /* Asks the broker to use up the approval of ex; resumes the step HOLD. */
 void svc_consume(struct exchange *ex);
 /* NULL: asked for; conn_leaf_ready() follows. */

@@ -5,6 +5,7 @@ Open intercepted event streams: what each holds in the proxy, TLS on both
 sides, after events and while it is quiet; that it still delivers; that what
 it held is there for the next ones."""
 import pathlib
+import resource
 import shutil
 import socket
 import ssl
@@ -61,9 +62,13 @@ class Streams:
 
 
 up = Streams()
+# Too few for what follows: the proxy takes what the hard limit gives.
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (N, hard))
 gw = suite.gateway("streams", {"s": {"url": f"https://localhost:{up.port}/",
                                      "pin": ["127.0.0.1", "::1"]}},
                    certs=certs)
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 token = gw.session()
 proxy = gw.roles()["proxy"]
 agents = []

@@ -721,6 +721,7 @@ call_hold(struct exchange *ex)
 	if (!consume && (ex->verdict.effect != CONF_HOLD || ex->consumed))
 		return STEP_DONE;
 	action_digest(&ex->action, ex->digest);
+	svc_hold_begin(ex);
 	if (consume) {
 		svc_consume(ex);	/* what the approver wrote was judged */
 		return STEP_WAIT;

@@ -258,7 +258,8 @@ conn_flush(void *ctx)
 		if (c->state == CONN_HEAD && c->in.len > 0)
 			loop_soon(c->f->loop, on_soon, c);
 	}
-	if (c->out.len == 0 && c->out.cap > FLOW_OUT_LOW)
+	if (c->out.len == 0 && (c->out.cap > FLOW_OUT_LOW ||
+	    (c->ex != NULL && c->ex->mode == RESP_SSE)))
 		buf_free(&c->out);
 	if (c->out.len == 0 && (c->state == CONN_CLOSING ||
 	    (c->mux != NULL && mux_done(c)))) {

@@ -168,6 +168,7 @@ struct flow {
 	struct map kills;		/* target -> reason text */
 	struct map leaves;		/* host -> struct leaf_entry */
 	struct map away;		/* see away.c */
+	struct map held;		/* call, 16 bytes -> exchange in HOLD */
 	struct map seen_tools;		/* connector NUL tool NUL digest */
 	struct list conns, exchanges;
 	struct list listeners;
@@ -289,6 +290,16 @@ bool mux_done(const struct conn *c);
 /* Both messages of this stream are over. */
 bool mux_stream_complete(const struct conn *v);
 
+/* What was redacted, by rule. A report has room for many rules; an exchange,
+ * of which thousands may be open, for those that found something. */
+struct findings {
+	struct finding {
+		const char *id;		/* borrowed from the view */
+		uint32_t count;
+	} *items;
+	uint32_t n;
+};
+
 /* ---- one HTTP message pair ------------------------------------------------ */
 
 enum step_result { STEP_REFUSE, STEP_WAIT, STEP_DONE };
@@ -345,7 +356,7 @@ struct exchange {
 	struct policy_verdict verdict;
 	enum policy_advice advice;
 	char *advice_rule, *advice_title;
-	struct redact_report redact_out, redact_back;
+	struct findings redact_out, redact_back;
 	struct buf new_body;		/* rewritten request body */
 	struct slice common;		/* what its events have in common */
 	struct slice arguments;		/* JSON as recorded and as sent */
@@ -365,6 +376,7 @@ struct exchange {
 	/* hold */
 	char *approval_id, *approval_by, *approval_reason;
 	bool edited, held, consumed, hold_stream, released, reclassify;
+	bool in_held;			/* of the flow */
 	uint8_t digest[ACTION_DIGEST];
 	struct loop_timer *keepalive;
 	int64_t hold_expires_ms;
@@ -621,6 +633,9 @@ void svc_tool_seen(struct flow *f, const char *connector, struct slice tool,
     const uint8_t digest[32], struct slice description);
 /* The agent cancelled a request: a held one is cancelled wherever it waits. */
 void svc_cancel(struct exchange *ex);
+/* The broker will name the call: until the exchange is freed. */
+void svc_hold_begin(struct exchange *ex);
+void svc_hold_end(struct exchange *ex);
 /* Asks the broker to use up the approval of ex; resumes the step HOLD. */
 void svc_consume(struct exchange *ex);
 /* NULL: asked for; conn_leaf_ready() follows. */

@@ -33,6 +33,7 @@ svc_init(struct flow *f)
 	map_init(&f->kills);
 	map_init(&f->leaves);
 	map_init(&f->seen_tools);
+	map_init(&f->trusting);
 }
 
 /* --- keeper ------------------------------------------------------------------- */

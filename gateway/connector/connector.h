@@ -18,6 +18,7 @@
  *   upstream_proxy: { url: http://proxy:3128, credential: px }  # or direct
  *   media: stream                 # bodies that cannot be inspected; or deny
  *   log_result: 65536             # bytes of a result kept in the ledger
+ *   tools_cache: 10m              # mcp: how long its tool lists are remembered; or off
  *   redaction:                    # rules that do not act here, by direction
  *     arguments: { off: [email, phone] }
  *     results: { off: [personal] }     # all of this kind
@@ -125,6 +126,7 @@ struct connector {
 	char *cred_type, *cred_header, *cred_template;
 	struct connector_via via;
 	int64_t log_result;
+	int64_t tools_cache_ms;		/* 0: off */
 	/* NULL: every rule acts on what goes out, on what comes back. */
 	struct redact_off *off_arguments, *off_results;
 	enum conf_effect matrix[CONF_TRUSTS][CONF_CLASSES];

@@ -1,5 +1,6 @@
 /* connector_compile - the compiler's half of connector.h: YAML to sections. */
 #include "connector.h"
+#include "connector_lists.h"
 #include "connector_stdio.h"
 #include "connector_via.h"
 
@@ -25,7 +26,8 @@ static const char *const cred_types[] = { "bearer", "header" };
 static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
-	"credential", "upstream_proxy", "media", "log_result", "redaction",
+	"credential", "upstream_proxy", "media", "log_result", "tools_cache",
+	"redaction",
 	"server_requests", "matrix", "tools", "operations", "graphql",
 	"command", "digest", "directory", "read", "allow", "env", "network" };
 
@@ -647,6 +649,7 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    connector_via_read(d, root, conf, &c->via, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_asks(d, root, c, err) != 0 ||
+	    connector_lists_read(d, root, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
 	    read_tools(d, root, c, err) != 0 ||
 	    read_operations(d, root, c, err) != 0)
@@ -712,6 +715,7 @@ pack_connector(struct buf *b, const struct connector *c)
 	pack_u8(b, c->approved);
 	pack_u8(b, c->media_stream);
 	pack_i64(b, c->log_result);
+	pack_i64(b, c->tools_cache_ms);
 	connector_via_pack(b, &c->via);
 	pack_off(b, c->off_arguments);
 	pack_off(b, c->off_results);

@@ -882,6 +882,8 @@ call_forward(struct exchange *ex)
 		return STEP_DONE;
 	if (!revision_open_ids(ex, &session_id, &event_id))
 		return exchange_refuse(ex, REASON_SESSION_BINDING, "%s", "");
+	if (ex->action.operation == ACTION_LIST && lists_serve(ex))
+		return STEP_DONE;
 	if (write_head(ex, session_id, event_id) != 0)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");

@@ -136,6 +136,7 @@ flow_new(const struct flow_setup *setup, const struct snap *snap,
 	list_init(&f->listeners);
 	map_init(&f->away);
 	svc_init(f);
+	f->toolcache = toolcache_new(NULL);
 	cut_init(f);
 	f->kill = killpage_map(setup->killpage_fd, false);
 	if (f->kill == NULL || f->eventfd < 0) {
@@ -177,6 +178,7 @@ flow_reload(struct flow *f, const struct snap *snap, struct err *err)
 	}
 	view_unref(f->view);
 	f->view = v;
+	lists_drop_all(f);
 	stdio_reloaded(f);
 	upstream_pool_set_connect_ms(f->pool,
 	    (uint64_t)v->conf->limits.connect_ms);
@@ -220,5 +222,7 @@ flow_stop(struct flow *f)
 	while (!list_empty(&f->cuts.conns))
 		conn_abort(list_entry(f->cuts.conns.next, struct conn, link));
 	away_stop(f);
+	toolcache_free(f->toolcache);
+	f->toolcache = NULL;
 	emit_flush(f->emit);
 }

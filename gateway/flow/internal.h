@@ -27,6 +27,7 @@
 #include "redact.h"
 #include "sse.h"
 #include "stream.h"
+#include "toolcache.h"
 #include "upstream.h"
 
 #define FLOW_IN_MAX (128u << 10)	/* unread bytes of an agent */
@@ -169,6 +170,8 @@ struct flow {
 	struct map leaves;		/* host -> struct leaf_entry */
 	struct map away;		/* see away.c */
 	struct map seen_tools;		/* connector NUL tool NUL digest */
+	struct toolcache *toolcache;	/* see lists.c */
+	uint64_t list_drops;		/* how often something left it */
 	struct list conns, exchanges;
 	struct list listeners;
 	size_t nconns;
@@ -358,6 +361,9 @@ struct exchange {
 	struct list parked;		/* of a stream: posted, not answered */
 	unsigned nparked;
 	struct batch *batch;		/* several messages: no call itself */
+	struct listing *listing;	/* its answer is to be remembered */
+	bool local, cached;		/* answered here; by what was kept */
+	uint64_t cached_ms;		/* how old that is */
 	const char *flags[16];
 	size_t nflags;
 	uint64_t start_ns;
@@ -537,6 +543,27 @@ void relay_send_request_body(struct exchange *ex);
 void relay_context_acked(struct exchange *ex);
 /* A complete JSON-RPC message to the agent, as JSON or as an SSE event. */
 void relay_send_message(struct exchange *ex, struct slice json);
+
+/* FORWARD, when the answer is there already: it goes the way of an upstream's
+ * application/json answer of this status; an empty one has no body. */
+void relay_local(struct exchange *ex, unsigned status, struct slice json);
+
+/* ---- remembered tool lists: lists.c ------------------------------------------ */
+
+/* FORWARD of an MCP list: true when it is answered from memory. */
+bool lists_serve(struct exchange *ex);
+/* An answer that passed, of an exchange with a listing; d: as it came. */
+void lists_note(struct exchange *ex, const struct json_doc *d);
+/* A message on a stream: does the server say that its tools changed? */
+void lists_look(struct exchange *ex, const struct json_doc *d);
+/* Forgets what is there of a connector, and what is being asked. */
+struct toolcache_sum lists_drop(struct flow *f, const char *connector);
+void lists_drop_all(struct flow *f);
+void lists_second(struct flow *f);
+/* MSG_TOOLS_REFRESH. -1: malformed. */
+int lists_on_refresh(struct flow *f, struct unpack *u);
+/* To a broker that is new: what is remembered. */
+void lists_tell(struct flow *f);
 
 /* ---- content: redaction and inspection -------------------------------------- */
 

@@ -38,7 +38,7 @@ tools_proxy_init(struct broker_proxy *p)
 }
 
 static void
-drop(struct broker_proxy *p, struct broker_cached *c)
+cached_drop(struct broker_proxy *p, struct broker_cached *c)
 {
 	list_remove(&c->link);
 	p->ncached--;
@@ -62,7 +62,7 @@ tools_on_cached(struct broker_proxy *p, struct slice body)
 	list_each_safe(it, tmp, &p->cached) {
 		c = list_entry(it, struct broker_cached, link);
 		if (slice_is(connector, c->connector))
-			drop(p, c);
+			cached_drop(p, c);
 	}
 	if (lists == 0 || p->ncached == CACHED_MAX)
 		return 0;
@@ -94,7 +94,7 @@ tools_cached_since(const struct broker *b, const char *connector)
 /* -- forgetting it -- */
 
 static void
-finish(struct broker_refresh *r)
+refresh_finish(struct broker_refresh *r)
 {
 	struct broker_op *op = r->op;
 	struct broker_event e;
@@ -124,7 +124,7 @@ no_more_of(struct broker_refresh *r, unsigned index)
 		return;
 	r->waits[index] = false;
 	if (--r->waiting == 0)
-		finish(r);
+		refresh_finish(r);
 }
 
 int
@@ -158,7 +158,7 @@ void
 tools_proxy_gone(struct broker_proxy *p)
 {
 	while (!list_empty(&p->cached))
-		drop(p, list_entry(p->cached.next, struct broker_cached,
+		cached_drop(p, list_entry(p->cached.next, struct broker_cached,
 		    link));
 	list_each_safe(it, tmp, &p->b->refreshes)
 		no_more_of(list_entry(it, struct broker_refresh, link),
@@ -173,7 +173,7 @@ tools_tick(struct broker *b)
 		    struct broker_refresh, link);
 
 		if (clock_mono_ms() >= r->until_ms)
-			finish(r);
+			refresh_finish(r);
 	}
 }
 
@@ -191,7 +191,7 @@ tools_free_all(struct broker *b)
 }
 
 static void
-ask(struct broker_proxy *p, const void *what)
+refresh_ask(struct broker_proxy *p, const void *what)
 {
 	struct broker_refresh *r = (struct broker_refresh *)(uintptr_t)what;
 	struct buf *m = broker_proxy_begin(p, MSG_TOOLS_REFRESH);
@@ -226,8 +226,8 @@ op_tool_refresh(struct broker_op *op)
 	r->q = ++b->last_refresh;
 	r->until_ms = clock_mono_ms() + REFRESH_WAIT_MS;
 	list_append(&b->refreshes, &r->link);
-	registry_each_proxy(b, NULL, ask, r);
+	registry_each_proxy(b, NULL, refresh_ask, r);
 	broker_flush(b);
 	if (r->waiting == 0)
-		finish(r);
+		refresh_finish(r);
 }

@@ -345,12 +345,13 @@ agent_url(struct exchange *ex)
 	const char *host = ex->c->tunnel ? ex->c->authority.host : h->host;
 	bool v6 = strchr(host, ':') != NULL;
 
-	char port[8];
-	int n = std ? 0 : snprintf(port, sizeof(port), ":%u",
-	    ex->c->tunnel ? ex->c->authority.port : h->port);
+	char room[U64_DIGITS];
+	struct slice port = slice_of_u64(ex->c->tunnel ?
+	    ex->c->authority.port : h->port, room);
 	struct slice parts[] = { con->tls ? SLICE("https://") :
 	    SLICE("http://"), slice_make("[", v6), slice_str(host),
-	    slice_make("]", v6), slice_make(port, (size_t)n), ex->up_path,
+	    slice_make("]", v6), slice_make(":", !std),
+	    std ? slice_make("", 0) : port, ex->up_path,
 	    slice_make("?", ex->up_query.p != NULL), ex->up_query };
 
 	return arena_join(ex->a, parts, ARRAY_LEN(parts)).p;
@@ -874,7 +875,7 @@ call_forward(struct exchange *ex)
 		.pins = ex->con->pins, .npins = ex->con->npins };
 	struct via_target via = { .host = ex->con->via.host,
 		.port = ex->con->via.port, .authorization = ex->via_value };
-	char port[8];
+	char port[U64_DIGITS];
 
 	if (via.host[0] != '\0')
 		t.via = &via;
@@ -890,9 +891,8 @@ call_forward(struct exchange *ex)
 	ex->request_head_sent = true;
 	if (ex->stdio)
 		return stdio_forward(ex);
-	snprintf(port, sizeof(port), "%u", t.port);
 	struct slice bar = SLICE("|"), parts[] = { slice_str(ex->con->name),
-		bar, slice_str(t.host), SLICE(":"), slice_str(port), bar,
+		bar, slice_str(t.host), SLICE(":"), slice_of_u64(t.port, port), bar,
 		slice_str(p->user), bar, slice_str(p->agent), bar,
 		slice_str(ex->view->name) };
 

@@ -188,13 +188,9 @@ jsonw_string_at(struct jsonw *w, struct slice key, struct slice s)
 void
 jsonw_u64_at(struct jsonw *w, struct slice key, uint64_t v)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
+	char room[U64_DIGITS];
 
-	do
-		digits[--at] = (char)('0' + v % 10);
-	while ((v /= 10) != 0);
-	jsonw_raw_at(w, key, slice_make(digits + at, sizeof(digits) - at));
+	jsonw_raw_at(w, key, slice_of_u64(v, room));
 }
 
 void

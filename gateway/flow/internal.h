@@ -249,6 +249,34 @@ struct conn *conn_inner(struct conn *c, const struct exchange *like,
     struct slice body, inner_fn *fn, void *ctx);
 /* Nobody waits for its answer any more: its agent has gone. */
 void conn_inner_drop(struct conn *c);
+/* The same with a whole message (head and body) on a connection like c. */
+struct conn *conn_inner_raw(struct conn *c, struct slice message,
+    inner_fn *fn, void *ctx);
+
+/* ---- what an inner connection answers: inner.c ------------------------------- */
+
+/* One JSON-RPC message, or, empty, a sign of life. */
+typedef void inner_message_fn(void *ctx, struct slice json);
+
+struct inner {
+	struct flow *f;
+	inner_message_fn *fn;
+	void *ctx;
+	struct http1_head *head;
+	struct http1_body body;
+	struct buf in, text, session;	/* session: Mcp-Session-Id */
+	struct sse sse;
+	bool head_done, events;
+	unsigned status;		/* 0: no answer */
+};
+
+/* max: bytes of a JSON answer. */
+void inner_init(struct inner *r, struct flow *f, size_t max,
+    inner_message_fn *fn, void *ctx);
+void inner_free(struct inner *r);
+void inner_take(struct inner *r, struct slice data);
+/* The connection is at its end: a JSON answer is whole. */
+void inner_end(struct inner *r);
 /* At limits.streams connections a proxy stops accepting until one ends. */
 void conn_accept_again(struct flow *f, bool again);
 /* Something was put into c->out, or room was made in c->in. */

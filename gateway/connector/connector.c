@@ -5,6 +5,8 @@
 
 #include "pack.h"
 
+#define AGGREGATE_LOG 65536
+
 static void
 unpack_tool(struct unpack *u, struct connector_tool *t)
 {
@@ -178,6 +180,36 @@ unpack_connector(struct unpack *u, struct connector *c)
 		u->bad = true;
 }
 
+static void
+make_aggregate(struct connector *c)
+{
+	char **texts[] = { &c->owner, &c->purpose, &c->vendor, &c->source,
+		&c->reviewer, &c->review_by, &c->data_class, &c->risk,
+		&c->environment, &c->ca_pem, &c->credential, &c->cred_type,
+		&c->cred_header, &c->cred_template, &c->graphql, &c->via.host,
+		&c->via.credential };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		*texts[i] = base_strdup("");
+	c->name = base_strdup(CONNECTOR_AGGREGATE);
+	c->path = base_strdup("/mcp");
+	c->kind = CONNECTOR_MCP;
+	c->approved = true;
+	c->state = POLICY_ENABLED;
+	c->log_result = AGGREGATE_LOG;
+	c->agents = base_calloc(1, sizeof(*c->agents));
+	c->agents[c->nagents++] = base_strdup("*");
+	for (int t = 0; t < CONF_TRUSTS; t++)
+		c->matrix[t][CONF_READ_ONLY] = CONF_ALLOW;
+}
+
+struct connector *
+connector_aggregate(const struct connector_set *s)
+{
+	ASSERT(s->aggregate);
+	return &s->v[s->n];
+}
+
 struct connector_set *
 connector_load(const struct snap *s)
 {
@@ -195,6 +227,8 @@ connector_load(const struct snap *s)
 		connector_set_free(set);
 		return NULL;
 	}
+	make_aggregate(&set->v[set->n]);
+	set->aggregate = true;
 	return set;
 }
 
@@ -235,7 +269,7 @@ connector_set_free(struct connector_set *s)
 {
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < s->n + s->aggregate; i++)
 		connector_clear(&s->v[i]);
 	free(s->v);
 	free(s->via.host);

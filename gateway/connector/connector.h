@@ -63,6 +63,11 @@ enum connector_ask { CONNECTOR_SAMPLING, CONNECTOR_ELICITATION,
  * whether its CA is trusted. No connector may have it. */
 #define CONNECTOR_SELF_HOST "trust.portreeve.internal"
 
+/* The mount of all MCP connectors, as a connector without an upstream: every
+ * agent may use it, what it answers itself is read-only. No file may have its
+ * name. */
+#define CONNECTOR_AGGREGATE "aggregate"
+
 enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
 
 /* What an importer leaves to a person: owner, purpose and agents that begin
@@ -141,6 +146,7 @@ struct connector_set {
 	struct connector *v;
 	size_t n;
 	struct connector_via via;	/* of spliced connections */
+	bool aggregate;			/* v[n] is CONNECTOR_AGGREGATE */
 };
 
 /* The compiler: reads conf->connectors_dir, adds the sections "connectors",
@@ -159,6 +165,8 @@ int connector_parse(const struct conf *c, const struct redact *rules,
 struct connector_set *connector_load(const struct snap *s) MUST_USE;
 void connector_set_free(struct connector_set *s);
 
+/* Of a loaded set; in none of its searches. */
+struct connector *connector_aggregate(const struct connector_set *s);
 struct connector *connector_named(const struct connector_set *s,
     struct slice name);
 /* The connector of an upstream host; where several share it, the one whose URL

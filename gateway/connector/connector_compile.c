@@ -607,6 +607,11 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 		    "64 characters");
 		return -1;
 	}
+	if (strcmp(c->name, CONNECTOR_AGGREGATE) == 0) {
+		yaml_err(d, yaml_get(root, "name"), err, "name: " CONNECTOR_AGGREGATE
+		    " is the name of /mcp, the mount of all connectors");
+		return -1;
+	}
 	c->approved = true;
 	c->log_result = 65536;
 	if (yaml_get_enum(d, root, "kind", kinds, ARRAY_LEN(kinds),

@@ -56,6 +56,7 @@ conn_free(struct conn *c)
 	spare_head_back(f, c->head);
 	if (c->inner != NULL)
 		c->inner(c->inner_ctx, c, slice_make("", 0), true);
+	agg_unref(c->agg);
 	loop_defer_free(f->loop, c);
 }
 
@@ -687,6 +688,8 @@ conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
 	struct conn *c = NULL;
 	struct buf b;
 
+	if (like->agg != NULL)
+		return aggregate_inner(like, body, fn, ctx);
 	buf_init(&b, body.n + (256u << 10));
 	if (write_inner(&b, like, body) == 0)
 		c = conn_inner_raw(outer, buf_slice(&b), fn, ctx);

@@ -171,6 +171,8 @@ struct flow {
 	struct map away;		/* see away.c */
 	struct map seen_tools;		/* connector NUL tool NUL digest */
 	struct toolcache *toolcache;	/* see lists.c */
+	struct list aggs;		/* sessions of /mcp, see agg_session.c */
+	struct map agg_by_id;
 	uint64_t list_drops;		/* how often something left it */
 	struct list conns, exchanges;
 	struct list listeners;
@@ -239,6 +241,7 @@ struct conn {
 	struct mux *mux;		/* CONN_MUX: see mux.c */
 	struct http2_stream *h2_stream;	/* this is one; then no watch */
 	bool gone;			/* ... and it is closed */
+	struct agg *agg;		/* inner: of this session of /mcp */
 };
 
 void conn_accept(struct listener *l);
@@ -389,6 +392,12 @@ struct exchange {
 	struct list parked;		/* of a stream: posted, not answered */
 	unsigned nparked;
 	struct batch *batch;		/* several messages: no call itself */
+	struct agg *agg;		/* of a session of /mcp; see aggregate.c */
+	struct list agg_link;
+	struct agg_list *agg_list;
+	bool whole;			/* of /mcp itself, con is no upstream's */
+	bool agg_retried;
+	unsigned agg_status;		/* why it is of no session */
 	struct listing *listing;	/* its answer is to be remembered */
 	bool local, cached;		/* answered here; by what was kept */
 	uint64_t cached_ms;		/* how old that is */
@@ -575,6 +584,39 @@ void relay_send_message(struct exchange *ex, struct slice json);
 /* FORWARD, when the answer is there already: it goes the way of an upstream's
  * application/json answer of this status; an empty one has no body. */
 void relay_local(struct exchange *ex, unsigned status, struct slice json);
+
+/* ---- /mcp, the mount of all connectors: aggregate.c, agg_*.c -------------------- */
+
+struct agg;
+
+void aggregate_init(struct flow *f);
+void aggregate_stop(struct flow *f);
+struct agg *agg_ref(struct agg *a);
+void agg_unref(struct agg *a);		/* NULL-safe */
+/* RECEIVE: is it for /mcp? Its connector; and once the body is there, the one
+ * that a call is for. */
+bool aggregate_here(const struct exchange *ex);
+enum step_result aggregate_find(struct exchange *ex);
+enum step_result aggregate_take(struct exchange *ex, enum step_result read);
+/* CLASSIFY, of what /mcp answers itself. */
+enum step_result aggregate_classify(struct exchange *ex);
+/* FORWARD: of what /mcp answers itself; of a routed call, the session with its
+ * server, and what names it. */
+enum step_result aggregate_answer(struct exchange *ex);
+enum step_result aggregate_open(struct exchange *ex);
+void aggregate_ids(struct exchange *ex, struct slice *session_r,
+    struct slice *version_r);
+/* The server does not know that session. True: try again, once. */
+bool aggregate_lost(struct exchange *ex);
+/* Mcp-Session-Id as whoever asked gets it. */
+int aggregate_write_session(struct exchange *ex, struct buf *out);
+/* A message to ex's server in the same session. */
+struct conn *aggregate_inner(const struct exchange *ex, struct slice body,
+    inner_fn *fn, void *ctx);
+/* Agents are told that the tools changed, in the next round. */
+void aggregate_changed(struct flow *f);
+/* The exchange goes away. */
+void aggregate_leave(struct exchange *ex);
 
 /* ---- remembered tool lists: lists.c ------------------------------------------ */
 

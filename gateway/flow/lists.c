@@ -56,6 +56,7 @@ lists_drop(struct flow *f, const char *connector)
 	struct toolcache_sum s;
 
 	f->list_drops++;
+	aggregate_changed(f);
 	s = toolcache_drop(f->toolcache, connector);
 	if (s.lists > 0)
 		tell(f, connector);
@@ -68,6 +69,7 @@ lists_drop_all(struct flow *f)
 	char name[65];
 
 	f->list_drops++;
+	aggregate_changed(f);
 	while (toolcache_expire(f->toolcache, UINT64_MAX, name))
 		tell(f, name);
 }

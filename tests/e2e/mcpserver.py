@@ -46,6 +46,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (ConnectionError, TimeoutError, BrokenPipeError):
             self.close_connection = True
 
+    def parse_request(self):
+        if self.server.mcp.down:    # connections that were kept end too
+            self.close_connection = True
+            return False
+        return super().parse_request()
+
     def session(self):
         """False: none of ours, and the client was told."""
         if self.headers.get("Mcp-Session-Id") in self.server.mcp.sessions:
@@ -136,7 +142,7 @@ def tool(name, about=None, **properties):
 class McpServer:
     def __init__(self, name, tools, version="2025-11-25", port=0):
         self.name, self.tools, self.version = name, tools, version
-        self.page = 1000
+        self.page, self.down = 1000, False
         self.sessions, self.streams = set(), []
         self.seen, self.deleted = [], []
         self.go = threading.Semaphore(0)
@@ -162,6 +168,7 @@ class McpServer:
             q.put(message)
 
     def stop(self):
+        self.down = True
         for q in self.streams:
             q.put(None)
         self.server.shutdown()

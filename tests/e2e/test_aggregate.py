@@ -216,4 +216,211 @@ with suite.case("cache: check refuses nonsense"):
     has(p.stdout + p.stderr, "bad.yaml:", "off, or 1s to")
     (gw.dir / "connectors.d/bad.yaml").unlink()
 
+# --- /mcp ---------------------------------------------------------------------------------
+
+for s in (notes, files, fresh):
+    s.seen.clear()
+notes.tools = notes.tools[:4]
+gw.cli("tool", "refresh", "notes")
+all_ = Client("/mcp", token)
+
+with suite.case("/mcp: initialize"):
+    all_.open()
+    equal(all_.result["serverInfo"]["name"], "portreeve")
+    equal(all_.result["capabilities"], {"tools": {"listChanged": True}})
+    equal(all_.version, "2025-11-25")
+    check(all_.sid, "no session")
+    equal(notes.seen, [], "asked before it was needed")
+    equal(Client("/mcp", token, "2025-06-18").open().version, "2025-06-18")
+    equal(Client("/mcp", token, "1999-01-01").open().version, "2025-11-25")
+
+NAMES = [f"files__file{i}" for i in range(7)] + ["fresh__now"] + [
+    f"notes__{t}" for t in ("search", "append", "wipe", "slow")]
+
+with suite.case("/mcp: the tools of all connectors, all pages"):
+    equal(all_.tools(), NAMES)
+    equal(all_.messages[0]["result"]["_meta"]["portreeve/left-out"], [])
+    t = all_.messages[0]["result"]["tools"][8]
+    equal(t["inputSchema"]["properties"], {"q": {"type": "string"}})
+    gw.event(type="call.outcome", connector="aggregate", method="tools/list",
+             status="ok")
+    gw.event(type="call.outcome", connector="notes", method="tools/list")
+
+with suite.case("/mcp: one session a server, lists from memory"):
+    equal(all_.tools(), NAMES)
+    for s in (notes, files, fresh):
+        equal(s.count("initialize"), 1, s.name)
+        equal(s.count("notifications/initialized"), 1, s.name)
+    equal((notes.count("tools/list"), files.count("tools/list"),
+           fresh.count("tools/list")), (1, 3, 2))
+
+with suite.case("/mcp: an agent sees what it may use"):
+    bob = Client("/mcp", gw.session(agent="other")).open()
+    equal(bob.tools(), [n for n in NAMES if not n.startswith("files")])
+    r = bob.call("files__file1")
+    has(json.dumps(r), "not-on-access-list")
+
+with suite.case("/mcp: a call is its connector's"):
+    r = all_.call("notes__search", q="mail bob@example.com")
+    equal(r["result"]["content"][0]["text"],
+          'notes:search:{"q": "mail [redacted:email]"}')
+    equal(notes.calls()[-1]["name"], "search")
+    e = gw.event(type="call.decision", method="tools/call")
+    equal((e["connector"], e["tool"], e["verdict"], e["class"], e["target"]),
+          ("notes", "search", "allow", "read-only", notes.url()))
+    check("Mcp-Session-Id" not in all_.headers, all_.headers)
+    equal(notes.seen[-1]["headers"]["MCP-Protocol-Version"], "2025-11-25")
+    equal(all_.call("files__file2")["result"]["content"][0]["text"],
+          "files:file2:{}")
+    equal(files.seen[-1]["headers"]["MCP-Protocol-Version"], "2025-06-18")
+
+with suite.case("/mcp: denied by policy"):
+    before = len(notes.calls())
+    r = all_.call("notes__wipe")
+    check(r["result"]["isError"], r)
+    equal(len(notes.calls()), before, "sent")
+    equal(gw.event(type="call.decision", tool="wipe")["verdict"], "deny")
+
+with suite.case("/mcp: held, then approved"):
+    got = []
+    t = threading.Thread(target=lambda: got.append(
+        all_.call("notes__append", x=1)))
+    t.start()
+    held = gw.pending()[0]
+    has(gw.cli("approval", "show", held).stdout, "notes", "append")
+    gw.cli("approval", "approve", held, "--reason", "fine")
+    t.join(20 * SLOW)
+    equal(got[0]["result"]["content"][0]["text"], 'notes:append:{"x": 1}')
+
+with suite.case("/mcp: progress, event by event"):
+    r = all_.ask("tools/call", {"name": "notes__slow", "arguments": {
+        "steps": 3}, "_meta": {"progressToken": "p"}})
+    equal([m["params"]["progress"] for m in all_.messages[:-1]], [1, 2, 3])
+    has(json.dumps(r), "notes:slow")
+
+with suite.case("/mcp: a cancellation reaches the server"):
+    def slow():
+        got.append(all_.ask("tools/call", {"name": "notes__slow",
+                                           "arguments": {"steps": 200}}))
+    t = threading.Thread(target=slow)
+    n = len(notes.calls())
+    t.start()
+    until("the call is there", lambda: len(notes.calls()) > n)
+    equal(all_.post({"jsonrpc": "2.0", "method": "notifications/cancelled",
+                     "params": {"requestId": all_.n}})[0], 202)
+    equal([m["params"]["requestId"] for m in notes.seen if m.get("method") ==
+           "notifications/cancelled"], [all_.n])
+    notes.go.release()
+    t.join(20 * SLOW)
+
+with suite.case("/mcp: unknown names and methods"):
+    for name in ("echo", "nobody__echo", "notes__", "__x"):
+        r = all_.call(name)
+        equal(r["error"]["code"], -32602, name)
+        equal(r["error"]["data"]["portreeve/reason"], "not-offered")
+    gw.event(type="call.decision", connector="aggregate", tool="nobody__echo",
+             reason="not-offered", verdict="deny")
+    equal(all_.ask("resources/list")["error"]["code"], -32601)
+    equal(all_.ask("logging/setLevel", {"level": "info"})["error"]["code"],
+          -32601)
+    equal(all_.ask("ping"), {"jsonrpc": "2.0", "id": all_.n, "result": {}})
+    r = all_.ask("server/discover", {"_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28"}})
+    equal(all_.status, 400)
+
+with suite.case("/mcp: sessions are their principal's"):
+    sid = all_.sid
+    for bad, status in ((None, 400), (sid[:-1] + ("0" if sid[-1] != "0"
+                        else "1"), 404), (one.sid, 404)):
+        all_.sid = bad
+        all_.ask("tools/list")
+        equal(all_.status, status, bad)
+    all_.sid = sid
+    equal(all_.tools(), NAMES)
+    token2 = all_.token
+    all_.token = gw.session(user="mallory")
+    all_.ask("tools/list")
+    equal(all_.status, 404)
+    all_.token = token2
+
+with suite.case("/mcp: names that clients do not take are changed, and called"):
+    odd = "a.b/" + "x" * 70
+    fresh.tools.append(tool(odd))
+    got = [n for n in all_.tools() if n not in NAMES]
+    equal(len(got), 1)
+    check(len(got[0]) <= 64 and got[0].startswith("fresh__a_b_xxx"), got)
+    gw.cli("tool", "classify", f"fresh/{odd}", "read-only", "--reason", "r")
+    has(json.dumps(all_.call(got[0])), "fresh:" + odd)
+    fresh.tools.pop()
+
+with suite.case("/mcp: a killed connector, a killed tool"):
+    gw.cli("kill", "connector/notes", "--reason", "leaking")
+    equal(all_.tools(), [n for n in NAMES if not n.startswith("notes")])
+    has(json.dumps(all_.call("notes__search")), "kill switch", "leaking")
+    gw.cli("revive", "connector/notes", "--reason", "r")
+    gw.cli("kill", "tool/notes/slow", "--reason", "r")
+    equal(all_.tools(), NAMES[:-1])
+    gw.cli("revive", "tool/notes/slow", "--reason", "r")
+    equal(all_.tools(), NAMES)
+
+with suite.case("/mcp: a server that forgot its sessions gets new ones"):
+    notes.sessions.clear()
+    fresh.sessions.clear()
+    has(json.dumps(all_.call("notes__search", q="x")), "notes:search")
+    equal(all_.tools(), NAMES)
+    until("no call was decided twice", lambda: len(gw.events(
+        type="call.decision", method="tools/call", tool="search")) == 3)
+
+with suite.case("/mcp: a server that is away does not break the list"):
+    fresh.stop()
+    equal(all_.tools(), [n for n in NAMES if not n.startswith("fresh")])
+    out = all_.messages[0]["result"]["_meta"]["portreeve/left-out"]
+    equal([o["connector"] for o in out], ["fresh"])
+    has(json.dumps(all_.call("fresh__now")), "upstream")
+
+with suite.case("/mcp: agents are told when tools change"):
+    c, r = all_.http("GET")
+    equal(r.status, 200)
+    gw.cli("tool", "refresh", "notes")
+    line = b""
+    while b"list_changed" not in line:
+        line = r.readline()
+        check(line, "the stream ended")
+
+with suite.case("/mcp: the session's end ends those with the servers"):
+    n = len(notes.deleted)
+    d, r2 = all_.http("DELETE")
+    equal(r2.status, 200)
+    r2.read()
+    d.close()
+    while r.readline():
+        pass
+    c.close()
+    until("the servers are told", lambda: len(notes.deleted) > n)
+    all_.ask("tools/list")
+    equal(all_.status, 404)
+
+with suite.case("/mcp: a reload opens sessions anew"):
+    again = Client("/mcp", token).open()
+    has(json.dumps(again.call("notes__search", q="x")), "notes:search")
+    n = notes.count("initialize")
+    gw.connector("more", {"url": notes.url(), **PIN, "agents": ["nobody"]})
+    reload()
+    has(json.dumps(again.call("notes__search", q="x")), "notes:search")
+    equal(notes.count("initialize"), n + 1)
+
+with suite.case("/mcp: no connector may have its name"):
+    gw.connector("aggregate", {"url": notes.url()})
+    p = gw.cli("check", conf, ok=False)
+    has(p.stdout + p.stderr, "aggregate is the name of /mcp")
+    (gw.dir / "connectors.d/aggregate.yaml").unlink()
+
+with suite.case("every call that arrived has one decision and one outcome"):
+    def pairs():
+        d = gw.events(type="call.decision")
+        o = gw.events(type="call.outcome")
+        return len(d) == len(o) and len({e["call"] for e in d}) == len(d) and \
+            {e["call"] for e in d} == {e["call"] for e in o}
+    until("all are exported", pairs)
+
 suite.end()

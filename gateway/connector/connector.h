@@ -25,7 +25,9 @@
  *   server_requests:              # mcp: what the server may ask of the agent
  *     { sampling: deny, elicitation: allow, roots: deny }
  *   matrix: { supervised: { moderate: allow } }
- *   tools: { echo: { class: read-only, approval: auto, enabled: true } }
+ *   deferred: true                # mcp: on /mcp its tools are found by tool_search
+ *   tools: { echo: { class: read-only, approval: auto, enabled: true,
+ *       deferred: false } }
  *   graphql: /v1/graphql          # rest: operations there are named by document
  *   operations:                   # rest
  *     - { name: get_item, method: GET, path: "/v1/items/{id}", class: read-only }
@@ -67,6 +69,7 @@ enum connector_ask { CONNECTOR_SAMPLING, CONNECTOR_ELICITATION,
  * agent may use it, what it answers itself is read-only. No file may have its
  * name. */
 #define CONNECTOR_AGGREGATE "aggregate"
+#define CONNECTOR_SEARCH "tool_search"	/* its only tool */
 
 enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
 
@@ -74,8 +77,13 @@ enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
  * with it are refused. */
 #define CONNECTOR_PLACEHOLDER "FILL-IN"
 
+/* Is a tool left out of /mcp's list until it is searched for? */
+enum connector_defer { CONNECTOR_DEFER_DEFAULT, CONNECTOR_DEFER_NO,
+	CONNECTOR_DEFER_YES, CONNECTOR_DEFERS };
+
 struct connector_tool {
 	char *name;
+	enum connector_defer defer;	/* default: as the connector */
 	enum conf_class klass;
 	enum policy_approval approval;
 	bool enabled, classified;
@@ -119,6 +127,7 @@ struct connector {
 	    *review_by, *data_class, *risk, *environment, *ca_pem, *graphql;
 	enum connector_kind kind;
 	bool tls, approved, media_stream;
+	bool deferred;			/* its tools are, on /mcp */
 	enum policy_state state;
 	struct connector_stdio *stdio;	/* NULL: it has a URL; then kind is MCP */
 	struct connector_host *hosts;	/* [0] is the URL's own; none: stdio */
@@ -177,6 +186,9 @@ bool connector_allows_agent(const struct connector *c, const char *agent);
 /* The configured tool, or the operation of this name, or NULL. */
 const struct connector_tool *connector_tool(const struct connector *c,
     struct slice name);
+/* Is the tool deferred; is any? */
+bool connector_defers(const struct connector *c, struct slice name);
+bool connector_defers_any(const struct connector *c);
 /* The REST operation of a request, or NULL: unknown. */
 const struct connector_operation *connector_operation(
     const struct connector *c, struct slice method, struct slice path);

@@ -27,7 +27,7 @@ static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
 	"credential", "upstream_proxy", "media", "log_result", "tools_cache",
-	"redaction",
+	"deferred", "redaction",
 	"server_requests", "matrix", "tools", "operations", "graphql",
 	"command", "digest", "directory", "read", "allow", "env", "network" };
 
@@ -391,7 +391,8 @@ static int
 read_tools(const struct yaml_doc *d, const struct yaml_node *root,
     struct connector *c, struct err *err)
 {
-	static const char *const names[] = { "class", "approval", "enabled" };
+	static const char *const names[] = { "class", "approval", "enabled",
+		"deferred" };
 	const struct yaml_node *m = yaml_get(root, "tools");
 
 	if (m == NULL)
@@ -406,7 +407,8 @@ read_tools(const struct yaml_doc *d, const struct yaml_node *root,
 
 		t->name = base_strdup(m->keys[i]->text);
 		if (yaml_check_keys(d, m->items[i], names, ARRAY_LEN(names),
-		    err) != 0 || read_tool(d, m->items[i], t, err) != 0)
+		    err) != 0 || read_tool(d, m->items[i], t, err) != 0 ||
+		    connector_lists_tool(d, m->items[i], c, t, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -684,6 +686,7 @@ pack_tool(struct buf *b, const struct connector_tool *t)
 	pack_u8(b, (uint8_t)t->approval);
 	pack_u8(b, t->enabled);
 	pack_u8(b, t->classified);
+	pack_u8(b, (uint8_t)t->defer);
 }
 
 static void
@@ -721,6 +724,7 @@ pack_connector(struct buf *b, const struct connector *c)
 	pack_u8(b, c->media_stream);
 	pack_i64(b, c->log_result);
 	pack_i64(b, c->tools_cache_ms);
+	pack_u8(b, c->deferred);
 	connector_via_pack(b, &c->via);
 	pack_off(b, c->off_arguments);
 	pack_off(b, c->off_results);

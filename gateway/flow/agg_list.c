@@ -3,6 +3,7 @@
  * agent may use is asked (or its remembered list is taken) by a call of its
  * own, page by page; the tools are joined under their new names. Who is away,
  * refuses or takes too long is left out and named; the others are there.
+ * tool_search asks in the same way and looks through the deferred ones.
  */
 #include "aggregate_int.h"
 
@@ -29,7 +30,9 @@ struct member {
 struct agg_list {
 	struct exchange *ex;
 	struct loop_timer *timer;
+	struct agg_search *search;	/* NULL: tools/list */
 	struct map taken;		/* names that are given */
+	bool defers;			/* there are tools to be searched for */
 	unsigned n, left;
 	struct member v[];
 };
@@ -70,12 +73,37 @@ name_tool(struct agg_list *l, const char *connector, struct slice tool,
 }
 
 static void
+put_tool(struct member *m, const struct json_doc *d, uint32_t node,
+    const char *offered, bool deferred)
+{
+	struct slice raw = json_raw(d, node);
+	struct slice was = json_raw(d, json_member(d, node, "name"));
+	size_t at = (size_t)(was.p - raw.p);
+	struct buf b;
+
+	if (m->l->search == NULL ? deferred && map_get(&m->l->ex->agg->found,
+	    slice_str(offered)) == NULL : !deferred)
+		return;
+	buf_init(&b, raw.n + TOOLNAME_MAX + 2);
+	buf_add(&b, raw.p, at);
+	buf_addf(&b, "\"%s\"", offered);
+	buf_add(&b, was.p + was.n, raw.n - was.n - at);
+	if (m->l->search != NULL) {
+		agg_search_add(m->l->search, d, node, offered, buf_slice(&b));
+	} else {
+		if (m->out.len > 0)
+			buf_add_char(&m->out, ',');
+		buf_add_slice(&m->out, buf_slice(&b));
+	}
+	buf_free(&b);
+}
+
+static void
 add_tool(struct member *m, const struct json_doc *d, uint32_t node)
 {
 	struct exchange *ex = m->l->ex;
 	const struct connector *con = &ex->view->connectors->v[m->at];
 	uint32_t name = json_member(d, node, "name");
-	struct slice raw = json_raw(d, node), was = json_raw(d, name);
 	char offered[TOOLNAME_MAX + 1];
 	struct buf tool;
 
@@ -89,14 +117,8 @@ add_tool(struct member *m, const struct json_doc *d, uint32_t node)
 			ok &= (unsigned char)t.p[i] >= ' ' &&
 			    t.p[i] != '"' && t.p[i] != '\\';
 		if (ok && !hidden(ex, con, t) && name_tool(m->l, con->name, t,
-		    offered)) {
-			if (m->out.len > 0)
-				buf_add_char(&m->out, ',');
-			buf_add(&m->out, raw.p, (size_t)(was.p - raw.p));
-			buf_addf(&m->out, "\"%s\"", offered);
-			buf_add(&m->out, was.p + was.n, raw.n - was.n -
-			    (size_t)(was.p - raw.p));
-		}
+		    offered))
+			put_tool(m, d, node, offered, connector_defers(con, t));
 	}
 	buf_free(&tool);
 }
@@ -161,11 +183,13 @@ static void
 write_answer(struct agg_list *l, struct buf *b)
 {
 	const struct exchange *ex = l->ex;
-	bool some = false;
+	bool some = l->defers;
 	struct jsonw w;
 
 	buf_addf(b, "{\"jsonrpc\":\"2.0\",\"id\":%.*s,\"result\":{\"tools\":[",
 	    SLICE_FMT(ex->msg.id));
+	if (l->defers)
+		buf_add_slice(b, agg_search_tool());
 	for (unsigned i = 0; i < l->n; i++) {
 		struct member *m = &l->v[i];
 
@@ -196,12 +220,16 @@ static void
 finish(void *ctx)
 {
 	struct exchange *ex = ctx;
+	struct agg_list *l = ex->agg_list;
 	struct buf b;
 
-	if (ex->over || ex->agg_list == NULL)
+	if (ex->over || l == NULL)
 		return;
 	buf_init(&b, ex->rbody.max);
-	write_answer(ex->agg_list, &b);
+	if (l->search == NULL)
+		write_answer(l, &b);
+	else if (agg_search_answer(ex, l->search, &b))
+		agg_tell_changed(ex->agg);
 	agg_list_free(ex);
 	if (b.full) {
 		exchange_refuse(ex, REASON_BODY_TOO_LARGE, "(all tools)");
@@ -270,7 +298,7 @@ on_time(void *ctx)
 }
 
 enum step_result
-agg_list_begin(struct exchange *ex)
+agg_list_begin(struct exchange *ex, struct agg_search *s)
 {
 	size_t max = ex->view->connectors->n;
 	struct agg_list *l = base_calloc(1, sizeof(*l) + max *
@@ -278,12 +306,15 @@ agg_list_begin(struct exchange *ex)
 
 	ex->agg_list = l;
 	l->ex = ex;
+	l->search = s;
 	map_init(&l->taken);
 	for (size_t i = 0; i < max; i++)
 		if (agg_offers(ex, i)) {
 			l->v[l->n].l = l;
 			l->v[l->n].at = i;
 			buf_init(&l->v[l->n].out, LIST_BYTES);
+			l->defers |= connector_defers_any(
+			    &ex->view->connectors->v[i]);
 			l->n++;
 		}
 	l->left = l->n + 1;
@@ -320,5 +351,6 @@ agg_list_free(struct exchange *ex)
 		free(m->why);
 	}
 	map_free(&l->taken);
+	agg_search_free(l->search);
 	loop_defer_free(ex->f->loop, l);
 }

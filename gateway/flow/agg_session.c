@@ -44,6 +44,7 @@ agg_unref(struct agg *a)
 	while (map_next(&a->names, &i, NULL, &v))
 		free(v);
 	map_free(&a->names);
+	map_free(&a->found);
 	free(a);
 }
 
@@ -80,6 +81,7 @@ add(struct flow *f, struct slice id)
 	list_init(&a->ups);
 	list_init(&a->streams);
 	map_init(&a->names);
+	map_init(&a->found);
 	map_put(&f->agg_by_id, slice_str(a->id), a);
 	list_append(&f->aggs, &a->link);
 	return a;

@@ -195,6 +195,9 @@ aggregate_classify(struct exchange *ex)
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
 		if (slice_is(ex->msg.method, methods[i]))
 			return STEP_DONE;
+	if (slice_is(ex->msg.method, "tools/call") &&
+	    slice_is(ex->msg.tool, CONNECTOR_SEARCH))
+		return STEP_DONE;
 	if (slice_is(ex->msg.method, "tools/call"))
 		return refuse(ex, REASON_NOT_OFFERED, 200, MCP_CODE_PARAMS,
 		    "(no connector has this prefix: tools are named "
@@ -324,6 +327,8 @@ answer_ping(struct exchange *ex)
 enum step_result
 aggregate_answer(struct exchange *ex)
 {
+	struct agg_search *s;
+
 	if (ex->req->method_id == HTTP1_M_GET)
 		return open_stream(ex);
 	if (ex->req->method_id == HTTP1_M_DELETE)
@@ -336,7 +341,10 @@ aggregate_answer(struct exchange *ex)
 		return initialize(ex);
 	if (slice_is(ex->msg.method, "ping"))
 		return answer_ping(ex);
-	return agg_list_begin(ex);
+	if (slice_is(ex->msg.method, "tools/list"))
+		return agg_list_begin(ex, NULL);
+	s = agg_search_new(ex);
+	return s == NULL ? STEP_REFUSE : agg_list_begin(ex, s);
 }
 
 enum step_result

@@ -3,7 +3,8 @@
  *
  *   aggregate.c    requests: routed to a connector, or answered here
  *   agg_session.c  an agent's session and those it has with the servers
- *   agg_list.c     the list of all tools
+ *   agg_list.c     the list of all tools, as asked of the connectors
+ *   agg_search.c   deferred tools: tool_search
  */
 #ifndef AGGREGATE_INT_H
 #define AGGREGATE_INT_H
@@ -11,6 +12,7 @@
 #include "internal.h"
 
 #define AGG_SESSIONS 2000	/* of one proxy; the least recently used goes */
+#define AGG_FOUND 1000		/* deferred tools that were found, of one */
 #define AGG_NAMES 10000		/* of one session, that cannot be read back */
 /* Asked of the servers: later ones end streams that only a resumption goes on
  * with, which the mount does not have. */
@@ -41,6 +43,7 @@ struct agg {
 	char id[33];
 	struct list ups, streams;	/* streams: GET exchanges, by agg_link */
 	struct map names;		/* as offered -> char *, as the server says */
+	struct map found;		/* deferred tools in the list, as offered */
 };
 
 struct agg *agg_new(struct flow *f);
@@ -60,8 +63,24 @@ void agg_tell_changed(struct agg *a);
 /* May this session's agent see tools of the view's connector `at`? */
 bool agg_offers(struct exchange *ex, size_t at);
 
-/* WAIT, then the answer is there. */
-enum step_result agg_list_begin(struct exchange *ex);
+struct agg_search;
+
+/* WAIT, then the answer is there: of tools/list, or with s (which is *taken*)
+ * of tool_search. */
+enum step_result agg_list_begin(struct exchange *ex, struct agg_search *s);
 void agg_list_free(struct exchange *ex);
+
+/* Of a call of tool_search; NULL: ex is refused. */
+struct agg_search *agg_search_new(struct exchange *ex);
+void agg_search_free(struct agg_search *s);	/* NULL-safe */
+/* A deferred tool as it is offered: node of d, json renamed. */
+void agg_search_add(struct agg_search *s, const struct json_doc *d,
+    uint32_t node, const char *name, struct slice json);
+/* The answer; what matches is in the session's list from here on. True: that
+ * list has changed. */
+bool agg_search_answer(struct exchange *ex, struct agg_search *s,
+    struct buf *out);
+/* tool_search itself, for tools/list. */
+struct slice agg_search_tool(void);
 
 #endif

@@ -153,8 +153,8 @@ class McpServer:
         threading.Thread(target=self.server.serve_forever,
                          daemon=True).start()
 
-    def url(self):
-        return f"http://127.0.0.1:{self.port}/mcp"
+    def url(self, path="/mcp"):
+        return f"http://127.0.0.1:{self.port}{path}"
 
     def count(self, method):
         return len([m for m in self.seen if m.get("method") == method])

@@ -265,7 +265,7 @@ with suite.case("/mcp: a call is its connector's"):
     equal(r["result"]["content"][0]["text"],
           'notes:search:{"q": "mail [redacted:email]"}')
     equal(notes.calls()[-1]["name"], "search")
-    e = gw.event(type="call.decision", method="tools/call")
+    e = gw.event(type="call.decision", method="tools/call", tool="search")
     equal((e["connector"], e["tool"], e["verdict"], e["class"], e["target"]),
           ("notes", "search", "allow", "read-only", notes.url()))
     check("Mcp-Session-Id" not in all_.headers, all_.headers)
@@ -408,6 +408,81 @@ with suite.case("/mcp: a reload opens sessions anew"):
     reload()
     has(json.dumps(again.call("notes__search", q="x")), "notes:search")
     equal(notes.count("initialize"), n + 1)
+
+# --- deferred tools ------------------------------------------------------------------------
+
+tickets = McpServer("tickets", [
+    tool("create_issue", "Open a ticket for the team", title="string"),
+    tool("close_issue", "Mark a ticket as done", number="integer"),
+    tool("whoami", "Who is logged in"),
+    tool("send_mail", "Write to a customer", to="string", text="string")])
+gw.connector("tickets", {"url": tickets.url(), **PIN, "deferred": True,
+             "agents": ["coder"], "tools": {
+                 "whoami": {"class": "read-only", "deferred": False},
+                 "close_issue": {"class": "read-only"},
+                 "create_issue": {"class": "read-only"},
+                 "send_mail": {"class": "read-only", "enabled": False}}})
+(gw.dir / "connectors.d/fresh.yaml").unlink()
+(gw.dir / "connectors.d/files.yaml").unlink()
+reload()
+late = Client("/mcp", token).open()
+NOTES = NAMES[8:]
+SOME = ["tool_search", *NOTES, "tickets__whoami"]
+
+with suite.case("deferred: tool_search instead of the tools"):
+    equal(late.tools(), SOME)
+    equal(Client("/mcp/tickets", token).open().tools(),
+          [t["name"] for t in tickets.tools])
+
+with suite.case("deferred: what is found joins the list, and is told"):
+    c, r = late.http("GET")
+    result = late.call("tool_search", query="add a bug", limit=1)["result"]
+    equal([t["name"] for t in result["structuredContent"]["tools"]],
+          ["tickets__create_issue"])
+    has(result["content"][0]["text"], "1 tools match",
+        "tickets__create_issue: Open a ticket")
+    line = b""
+    while b"list_changed" not in line:
+        line = r.readline()
+        check(line, "the stream ended")
+    c.close()
+    equal(late.tools(), [*SOME[:-1], "tickets__create_issue", SOME[-1]])
+    has(json.dumps(late.call("tickets__create_issue", title="x")),
+        "tickets:create_issue")
+    # Of this session only.
+    equal(Client("/mcp", token).open().tools(), SOME)
+
+with suite.case("deferred: the search is recorded, its words are redacted"):
+    late.call("tool_search", query="mail to bob@example.com")
+    e = gw.event(type="call.decision", tool="tool_search", arguments={
+        "query": "mail to [redacted:email]"})
+    equal((e["connector"], e["class"], e["verdict"]),
+          ("aggregate", "read-only", "allow"))
+    gw.event(type="call.outcome", tool="tool_search", status="ok")
+
+with suite.case("deferred: what is disabled or another's is not found"):
+    r = late.call("tool_search", query="send mail to a customer", limit=20)
+    hasnt(json.dumps(r), "send_mail")
+    bob = Client("/mcp", gw.session(agent="other")).open()
+    equal(bob.tools(), NOTES)
+    has(json.dumps(bob.call("tool_search", query="create issue")),
+        "No deferred tool matches")
+
+with suite.case("deferred: who knows the name may call it"):
+    has(json.dumps(late.call("tickets__close_issue", number=3)),
+        "tickets:close_issue")
+
+with suite.case("deferred: a search without words is an error"):
+    for bad in ({}, {"query": ""}, {"query": "x", "limit": 0},
+                {"query": "x", "limit": 21}, {"query": 3}):
+        equal(late.call("tool_search", **bad)["error"]["code"], -32602, bad)
+
+with suite.case("deferred: only for what /mcp offers"):
+    gw.connector("bad", {"url": notes.url("/"), "kind": "rest",
+                         "deferred": True})
+    p = gw.cli("check", conf, ok=False)
+    has(p.stdout + p.stderr, "bad.yaml:", "deferred: is for what /mcp offers")
+    (gw.dir / "connectors.d/bad.yaml").unlink()
 
 with suite.case("/mcp: no connector may have its name"):
     gw.connector("aggregate", {"url": notes.url()})

@@ -57,6 +57,7 @@ conn_free(struct conn *c)
 	spare_head_back(f, c->head);
 	if (c->inner != NULL)
 		c->inner(c->inner_ctx, c, slice_make("", 0), true);
+	agg_unref(c->agg);
 	loop_defer_free(f->loop, c);
 }
 
@@ -675,8 +676,8 @@ inherit(struct conn *c, const struct conn *from)
 }
 
 struct conn *
-conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
-    inner_fn *fn, void *ctx)
+conn_inner_raw(struct conn *outer, struct slice message, inner_fn *fn,
+    void *ctx)
 {
 	struct flow *f = outer->f;
 	struct conn *c = base_calloc(1, sizeof(*c));
@@ -685,18 +686,30 @@ conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
 	c->kind = outer->kind;
 	c->state = CONN_HEAD;
 	inherit(c, outer);
-	buf_init(&c->in, body.n + (256u << 10));
+	buf_init(&c->in, message.n);
 	buf_init(&c->out, FLOW_OUT_MAX);
-	if (write_inner(&c->in, like, body) != 0) {
-		buf_wipe_free(&c->in);
-		free(c);
-		return NULL;
-	}
+	ASSERT(buf_add_slice(&c->in, message) == 0);
 	c->inner = fn;
 	c->inner_ctx = ctx;
 	list_append(&f->conns, &c->link);
 	c->timer = loop_timer_new(f->loop, on_timeout, c);
 	loop_soon(f->loop, on_inner, c);
+	return c;
+}
+
+struct conn *
+conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
+    inner_fn *fn, void *ctx)
+{
+	struct conn *c = NULL;
+	struct buf b;
+
+	if (like->agg != NULL)
+		return aggregate_inner(like, body, fn, ctx);
+	buf_init(&b, body.n + (256u << 10));
+	if (write_inner(&b, like, body) == 0)
+		c = conn_inner_raw(outer, buf_slice(&b), fn, ctx);
+	buf_wipe_free(&b);
 	return c;
 }
 

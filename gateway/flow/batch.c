@@ -19,7 +19,7 @@ struct member {
 	struct batch *b;
 	struct conn *c;		/* NULL: it has ended */
 	struct slice id;	/* raw JSON; empty: no request */
-	struct inner_answer a;
+	struct inner in;
 	bool answered;
 };
 
@@ -57,12 +57,27 @@ say(struct batch *b, struct slice json)
 	conn_kick(b->ex->c);
 }
 
+static void
+keep_alive(struct batch *b)
+{
+	if (!b->stream)
+		return;
+	if (http1_write_chunk(&b->ex->c->out, SLICE(":\n\n")) != 0)
+		log_warn("a keep-alive did not fit");
+	conn_kick(b->ex->c);
+}
+
 /* One message of one member; without events only answers have a place. */
 static void
-deliver(struct member *m, struct slice json)
+deliver(void *ctx, struct slice json)
 {
+	struct member *m = ctx;
 	struct json_doc d;
 
+	if (json.n == 0) {
+		keep_alive(m->b);
+		return;
+	}
 	spare_doc(m->b->ex->f, &d);
 	if (json_index(&d, json, NULL) == JSON_OK) {
 		bool answer = json_member(&d, 0, "method") == JSON_NONE &&
@@ -76,24 +91,6 @@ deliver(struct member *m, struct slice json)
 			say(m->b, json);
 	}
 	spare_doc_back(m->b->ex->f, &d);
-}
-
-static void
-begin_stream(struct batch *b)
-{
-	struct exchange *ex = b->ex;
-	struct buf *o = &ex->c->out;
-
-	if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
-	    http1_write_field(o, SLICE("Content-Type"),
-	    SLICE("text/event-stream")) != 0 ||
-	    http1_write_field(o, SLICE("Cache-Control"),
-	    SLICE("no-cache")) != 0 ||
-	    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
-	    http1_write_end(o) != 0)
-		return;
-	b->stream = ex->head_out = ex->chunked_out = true;
-	conn_kick(ex->c);
 }
 
 static void
@@ -142,8 +139,9 @@ on_end(struct member *m)
 
 	m->c = NULL;
 	b->left--;
-	if (m->a.status / 100 != 2 || b->worst == 0)
-		b->worst = m->a.status == 0 ? 502 : m->a.status;
+	if (m->in.status / 100 != 2 || b->worst == 0)
+		b->worst = m->in.status == 0 ? 502 : m->in.status;
+	inner_end(&m->in);
 	if (m->id.n > 0 && !m->answered) {
 		buf_init(&e, m->id.n + 4096);
 		mcp_write_error(&e, m->id, MCP_CODE_UPSTREAM,
@@ -157,27 +155,6 @@ on_end(struct member *m)
 }
 
 static void
-keep_alive(struct batch *b)
-{
-	if (!b->stream)
-		return;
-	if (http1_write_chunk(&b->ex->c->out, SLICE(":\n\n")) != 0)
-		log_warn("a keep-alive did not fit");
-	conn_kick(b->ex->c);
-}
-
-static void
-on_message(void *ctx, struct slice json)
-{
-	struct member *m = ctx;
-
-	if (json.n == 0)
-		keep_alive(m->b);
-	else
-		deliver(m, json);
-}
-
-static void
 on_inner(void *ctx, struct conn *c, struct slice data, bool end)
 {
 	struct member *m = ctx;
@@ -185,7 +162,7 @@ on_inner(void *ctx, struct conn *c, struct slice data, bool end)
 	(void)c;
 	if (m->b->closing || m->b->ex->over)
 		return;
-	inner_feed(&m->a, data, end, on_message, m);
+	inner_take(&m->in, data);
 	if (end)
 		on_end(m);
 }
@@ -237,7 +214,7 @@ add(struct batch *b, uint32_t node)
 		return false;
 	b->n++;
 	b->left++;
-	inner_init(ex->f, &m->a, ex->rbody.max * 2);
+	inner_init(&m->in, ex->f, ex->rbody.max * 2, deliver, m);
 	return true;
 }
 
@@ -258,8 +235,7 @@ batch_begin(struct exchange *ex)
 			batch_free(ex);
 			return refuse(ex, "It does not fit.");
 		}
-	if (b->requests > 0 && ex->wants_sse && ex->req->minor == 1)
-		begin_stream(b);
+	b->stream = b->requests > 0 && call_begin_stream(ex);
 	return STEP_WAIT;
 }
 
@@ -276,7 +252,7 @@ batch_free(struct exchange *ex)
 
 		if (m->c != NULL)
 			conn_inner_drop(m->c);
-		inner_free(ex->f, &m->a);
+		inner_free(&m->in);
 	}
 	buf_wipe_free(&b->array);
 	ex->batch = NULL;

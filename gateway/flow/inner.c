@@ -1,98 +1,104 @@
 /*
- * inner - reads back what an inner connection answers: HTTP that the gateway
- * itself wrote, so it is well-formed. JSON and text come whole, events as they
- * come.
+ * inner - reads what an inner connection (conn_inner()) answers: the head, then
+ * the JSON-RPC messages in it, whether they come as JSON or as events. It is
+ * what the gateway itself wrote: well-formed; what is not is left out.
  */
 #include "internal.h"
 
-#define IN_MAX (FLOW_OUT_MAX + FLOW_OUT_HIGH)
-
 void
-inner_init(struct flow *f, struct inner_answer *a, size_t text_max)
+inner_init(struct inner *r, struct flow *f, size_t max, inner_message_fn *fn,
+    void *ctx)
 {
-	memset(a, 0, sizeof(*a));
-	a->head = spare_head(f);
-	buf_init(&a->in, IN_MAX);
-	buf_init(&a->text, text_max);
-	sse_init(&a->sse, NULL);
+	*r = (struct inner){ .f = f, .fn = fn, .ctx = ctx,
+		.head = spare_head(f) };
+	buf_init(&r->in, FLOW_OUT_MAX + FLOW_OUT_HIGH);
+	buf_init(&r->text, max);
+	buf_init(&r->session, 4096);
+	sse_init(&r->sse, NULL);
 }
 
 void
-inner_free(struct flow *f, struct inner_answer *a)
+inner_free(struct inner *r)
 {
-	spare_head_back(f, a->head);
-	a->head = NULL;
-	buf_wipe_free(&a->in);
-	buf_wipe_free(&a->text);
-	sse_free(&a->sse);
-}
-
-static bool
-read_head(struct inner_answer *a)
-{
-	struct media type;
-	size_t used;
-
-	if (http1_parse_response(a->head, buf_slice(&a->in), NULL,
-	    HTTP1_M_POST, &used) != HTTP1_DONE)
-		return false;
-	if (!a->head->interim) {
-		media_parse(http1_field_known(a->head,
-		    HTTP1_F_CONTENT_TYPE), &type);
-		a->events = type.kind == MEDIA_SSE;
-		a->status = a->head->status;
-		a->head_done = true;
-		http1_body_init(&a->body, a->head->framing, a->head->length);
-	}
-	buf_consume(&a->in, used);
-	http1_head_init(a->head);
-	return true;
+	spare_head_back(r->f, r->head);
+	r->head = NULL;
+	buf_wipe_free(&r->in);
+	buf_wipe_free(&r->text);
+	buf_wipe_free(&r->session);
+	sse_free(&r->sse);
 }
 
 static void
-on_body(struct inner_answer *a, struct slice data, inner_message_fn *fn,
-    void *ctx)
+on_body(struct inner *r, struct slice data)
 {
 	struct sse_event ev;
 
-	if (!a->events) {
-		if (buf_add_slice(&a->text, data) != 0)
-			buf_reset(&a->text);
+	if (!r->events) {
+		if (buf_add_slice(&r->text, data) != 0)
+			buf_reset(&r->text);
 		return;
 	}
 	for (;;) {
-		enum sse_result r = sse_next(&a->sse, &data, &ev);
+		enum sse_result k = sse_next(&r->sse, &data, &ev);
 
-		if (r == SSE_EVENT && ev.has_data && ev.data.n > 0)
-			fn(ctx, ev.data);
-		else if (r == SSE_COMMENT)
-			fn(ctx, slice_make("", 0));
-		else if (r != SSE_EVENT)
+		if (k == SSE_EVENT && ev.has_data && ev.data.n > 0)
+			r->fn(r->ctx, ev.data);
+		else if (k == SSE_COMMENT)
+			r->fn(r->ctx, slice_make(NULL, 0));
+		else if (k != SSE_EVENT)
 			return;
 	}
 }
 
+static bool
+read_head(struct inner *r)
+{
+	struct media type;
+	size_t used;
+
+	if (http1_parse_response(r->head, buf_slice(&r->in), NULL,
+	    HTTP1_M_POST, &used) != HTTP1_DONE)
+		return false;
+	if (!r->head->interim) {
+		media_parse(http1_field_known(r->head,
+		    HTTP1_F_CONTENT_TYPE), &type);
+		r->events = type.kind == MEDIA_SSE;
+		r->status = r->head->status;
+		r->head_done = true;
+		buf_add_slice(&r->session, http1_field_known(r->head,
+		    HTTP1_F_MCP_SESSION_ID));
+		http1_body_init(&r->body, r->head->framing, r->head->length);
+	}
+	buf_consume(&r->in, used);
+	http1_head_init(r->head);
+	return true;
+}
+
 void
-inner_feed(struct inner_answer *a, struct slice data, bool end,
-    inner_message_fn *fn, void *ctx)
+inner_take(struct inner *r, struct slice data)
 {
 	struct slice in, part;
 
-	if (buf_add_slice(&a->in, data) != 0)
-		buf_reset(&a->in);
-	while (!a->head_done && read_head(a))
+	if (buf_add_slice(&r->in, data) != 0)
+		buf_reset(&r->in);
+	while (!r->head_done && read_head(r))
 		;
-	while (a->head_done && a->in.len > 0) {
-		in = buf_slice(&a->in);
+	while (r->head_done && r->in.len > 0) {
+		in = buf_slice(&r->in);
 		size_t before = in.n;
-		enum http1_result r = http1_body_next(&a->body, &in, &part);
+		enum http1_result k = http1_body_next(&r->body, &in, &part);
 
-		if (r == HTTP1_DATA)
-			on_body(a, part, fn, ctx);
-		buf_consume(&a->in, before - in.n);
-		if (r != HTTP1_DATA)
+		if (k == HTTP1_DATA)
+			on_body(r, part);
+		buf_consume(&r->in, before - in.n);
+		if (k != HTTP1_DATA)
 			break;
 	}
-	if (end && a->text.len > 0)
-		fn(ctx, buf_slice(&a->text));
+}
+
+void
+inner_end(struct inner *r)
+{
+	if (r->text.len > 0)
+		r->fn(r->ctx, buf_slice(&r->text));
 }

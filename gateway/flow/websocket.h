@@ -16,7 +16,7 @@ struct member {
 	struct list link;
 	struct websocket *ws;
 	struct conn *c;
-	struct inner_answer a;
+	struct inner in;
 	bool ready;			/* to be sent */
 	bool answered;			/* by the server, not by us */
 	uint64_t tool_hash, epoch;	/* for struct leftover; 0: no tool */

@@ -24,7 +24,7 @@ websocket_forget(struct websocket *w, struct member *m)
 
 	list_remove(&m->link);
 	w->n--;
-	inner_free(f, &m->a);
+	inner_free(&m->in);
 	loop_defer_free(f->loop, m);
 }
 
@@ -59,9 +59,10 @@ on_inner(void *ctx, struct conn *c, struct slice data, bool end)
 	bool half = w->sending == m;
 
 	(void)c;
-	inner_feed(&m->a, data, end, on_message, m);
+	inner_take(&m->in, data);
 	if (!end)
 		return;
+	inner_end(&m->in);
 	if (w->gating == m)
 		w->gating = NULL;
 	if (w->sending == m)
@@ -92,7 +93,7 @@ websocket_begin_message(struct websocket *w, struct slice text)
 		return NULL;
 	}
 	m->c->message = true;
-	inner_init(ex->f, &m->a, FLOW_OUT_MAX);
+	inner_init(&m->in, ex->f, FLOW_OUT_MAX, on_message, m);
 	list_append(&w->members, &m->link);
 	w->n++;
 	return m;

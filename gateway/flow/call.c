@@ -332,7 +332,8 @@ call_receive(struct exchange *ex)
 		return STEP_REFUSE;
 	if (!ex->sse_post)
 		ex->up_query = ex->req->query;
-	if (!ex->mount && !ex->sse_post && ex->con->kind == CONNECTOR_MCP &&
+	if (!ex->mount && !ex->sse_post && !ex->message &&
+	    ex->con->kind == CONNECTOR_MCP &&
 	    (r = oldsse_guess(ex)) != STEP_DONE)
 		return r;
 	if ((r = choose_body(ex)) != STEP_DONE)

@@ -170,7 +170,8 @@ websocket_forward(struct exchange *p)
 		return exchange_refuse(p, REASON_CANCELLED,
 		    "The WebSocket has ended.");
 	/* Two answers could not be told apart. */
-	if (websocket_mcp(m->ws) && p->msg.kind == MCP_REQUEST && id_in_use(m->ws, p))
+	if (websocket_mcp(m->ws) && p->msg.kind == MCP_REQUEST &&
+	    id_in_use(m->ws, p))
 		return exchange_refuse(p, REASON_AMBIGUOUS,
 		    "Another request of this id is not answered yet.");
 	m->ready = true;

@@ -236,6 +236,10 @@ with suite.case("on a mount"):
     d, out = rows(tool="echo", transport="mount")
     equal((d["verdict"], out["status"]), ("allow", "ok"))
 
+with suite.case("a query that names a session, as servers of HTTP+SSE have it"):
+    with dial("/mcp?sessionId=7") as ws:
+        has(json.dumps(ask(ws, call("echo", {"v": "query"}))), "done:")
+
 with suite.case("each message is a call, the connection another"):
     with dial("/mcp") as ws:
         ask(ws, call("echo", {"mark": "rows"}))

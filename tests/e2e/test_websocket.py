@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """WebSocket, message by message: the `websockets` package as client and as
-server, raw sockets where frames are to be wrong, Node's `ws` where it is."""
+server, raw sockets where frames are to be wrong, Node's own client."""
 import json
 import os
 import pathlib
 import shutil
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
@@ -235,6 +236,22 @@ with suite.case("on a mount"):
         has(json.dumps(ask(ws, call("echo", {"v": "mount"}))), "done:")
     d, out = rows(tool="echo", transport="mount")
     equal((d["verdict"], out["status"]), ("allow", "ok"))
+
+with suite.case("Node's own WebSocket, on a mount"):
+    p = subprocess.run(
+        [sdkcases.node(),
+         str(sdkcases.HERE / "sdk/websocket.mjs"),
+         f"ws://127.0.0.1:{gw.mount_port}/mcp/mcp", token,
+         json.dumps(call("echo", {"key": SECRET})),
+         json.dumps(call("off", id=2))], capture_output=True, text=True,
+        timeout=60 * SLOW)
+    lines = p.stdout.splitlines()
+    equal([l.split()[0] for l in lines], ["MESSAGE", "MESSAGE", "CLOSE"],
+          p.stdout + p.stderr)
+    has(lines[0], "done:")
+    hasnt(lines[0], SECRET)
+    has(lines[1], "disabled")
+    has(lines[2], "1000")
 
 with suite.case("a query that names a session, as servers of HTTP+SSE have it"):
     with dial("/mcp?sessionId=7") as ws:

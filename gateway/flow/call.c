@@ -104,13 +104,16 @@ find_connector(struct exchange *ex)
 
 	if (ex->stdio)
 		return stdio_find(ex);
+	if (aggregate_here(ex))
+		return aggregate_find(ex);
 	if (ex->mount) {
 		struct slice rest = h->path;
 		bool api = slice_starts(rest, "/api/");
 
 		if (!api && !slice_starts(rest, "/mcp/"))
 			return exchange_refuse(ex, REASON_UNCATALOGUED,
-			    "Mounts are /mcp/CONNECTOR and /api/CONNECTOR.");
+			    "Mounts are /mcp, /mcp/CONNECTOR and "
+			    "/api/CONNECTOR.");
 		rest = slice_sub(rest, 5, SIZE_MAX);
 		struct slice name = slice_cut(&rest, '/');
 
@@ -297,7 +300,7 @@ call_receive(struct exchange *ex)
 	const char *why = NULL;
 
 	if (ex->waiting_body)
-		return stdio_take(ex, read_body(ex));
+		return aggregate_take(ex, stdio_take(ex, read_body(ex)));
 	ex->stdio = ex->c->kind == CONF_STDIO;
 	ex->mount = ex->stdio || ex->c->kind == CONF_MOUNT;
 	ex->bearer = ex->c->kind != CONF_EXPLICIT;
@@ -330,7 +333,8 @@ call_receive(struct exchange *ex)
 		return r;
 	if ((r = choose_body(ex)) != STEP_DONE)
 		return r;
-	return ex->gated ? stdio_take(ex, read_body(ex)) : STEP_DONE;
+	return ex->gated ? aggregate_take(ex, stdio_take(ex,
+	    read_body(ex))) : STEP_DONE;
 }
 
 /* --- CLASSIFY ------------------------------------------------------------ */
@@ -451,12 +455,14 @@ call_classify(struct exchange *ex)
 	a->connector = ex->con->name;
 	a->environment = ex->con->environment;
 	a->data_class = ex->con->data_class;
-	ex->target = ex->stdio ? arena_printf(ex->a, "stdio:%s",
-	    ex->con->name) : (char *)(uintptr_t)agent_url(ex);
+	ex->target = ex->stdio || ex->whole ? arena_printf(ex->a, "%s:%s",
+	    ex->stdio ? "stdio" : "mount", ex->con->name) : (char *)(uintptr_t)agent_url(ex);
 	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
 	    rest_classify(ex);
+	if (r == STEP_DONE && ex->whole)
+		r = aggregate_classify(ex);
 	/* Clients try revisions out: that is no denied call. */
 	ex->is_call = ex->reason != REASON_REVISION && ex->batch == NULL;
 	if (r != STEP_DONE)
@@ -722,6 +728,7 @@ call_hold(struct exchange *ex)
 	if (!consume && (ex->verdict.effect != CONF_HOLD || ex->consumed))
 		return STEP_DONE;
 	action_digest(&ex->action, ex->digest);
+	svc_hold_begin(ex);
 	if (consume) {
 		svc_consume(ex);	/* what the approver wrote was judged */
 		return STEP_WAIT;
@@ -783,7 +790,8 @@ call_record_decision(struct exchange *ex)
 /* --- FORWARD -------------------------------------------------------------------- */
 
 static int
-write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
+write_head(struct exchange *ex, struct slice session_id, struct slice event_id,
+    struct slice version)
 {
 	struct buf *o = &ex->uout;
 	const struct http1_head *h = ex->req;
@@ -821,6 +829,9 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 			continue;
 		if (ex->mirror != NULL && mirror_is_param(f->name))
 			continue;
+		if (version.p != NULL &&
+		    f->known == HTTP1_F_MCP_PROTOCOL_VERSION)
+			continue;
 		/* Our own token, where it comes in Authorization; a credential
 		 * of ours replaces what the agent brought. */
 		if (f->known == HTTP1_F_AUTHORIZATION && ex->bearer)
@@ -840,6 +851,9 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 		r |= http1_write_field(o, SLICE("Mcp-Session-Id"), session_id);
 	if (event_id.p != NULL)
 		r |= http1_write_field(o, SLICE("Last-Event-ID"), event_id);
+	if (version.p != NULL)
+		r |= http1_write_field(o, SLICE("MCP-Protocol-Version"),
+		    version);
 	if (ex->cred_name.n > 0)
 		r |= http1_write_field(o, ex->cred_name, ex->cred_value);
 	if (ex->gated && h->framing != HTTP1_BODY_NONE)
@@ -873,11 +887,11 @@ on_upstream(void *ctx, struct upstream *u, enum reason reason,
 		exchange_resume(ex);
 }
 
-enum step_result
-call_forward(struct exchange *ex)
+static enum step_result
+forward(struct exchange *ex)
 {
 	const struct principal *p = &ex->session->who;
-	struct slice session_id, event_id;
+	struct slice session_id, event_id, version = { 0 };
 	struct upstream_target t = {
 		.host = ex->c->tunnel ? ex->c->authority.host :
 		    ex->con->hosts[0].host,
@@ -895,7 +909,16 @@ call_forward(struct exchange *ex)
 		return STEP_DONE;
 	if (!revision_open_ids(ex, &session_id, &event_id))
 		return exchange_refuse(ex, REASON_SESSION_BINDING, "%s", "");
-	if (write_head(ex, session_id, event_id) != 0)
+	if (ex->action.operation == ACTION_LIST && lists_serve(ex))
+		return STEP_DONE;
+	if (ex->agg != NULL) {
+		enum step_result r = aggregate_open(ex);
+
+		if (r != STEP_DONE)
+			return r;
+		aggregate_ids(ex, &session_id, &version);
+	}
+	if (write_head(ex, session_id, event_id, version) != 0)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");
 	ex->request_head_sent = true;
@@ -913,6 +936,12 @@ call_forward(struct exchange *ex)
 	 * step never resumes itself. */
 	ex->ureq = upstream_get(ex->f->pool, &t, on_upstream, ex);
 	return ex->u != NULL ? STEP_DONE : STEP_WAIT;
+}
+
+enum step_result
+call_forward(struct exchange *ex)
+{
+	return ex->whole ? aggregate_answer(ex) : forward(ex);
 }
 
 enum step_result

@@ -57,6 +57,7 @@ conn_free(struct conn *c)
 	spare_head_back(f, c->head);
 	if (c->inner != NULL)
 		c->inner(c->inner_ctx, c, slice_make("", 0), true);
+	agg_unref(c->agg);
 	loop_defer_free(f->loop, c);
 }
 
@@ -259,7 +260,8 @@ conn_flush(void *ctx)
 		if (c->state == CONN_HEAD && c->in.len > 0)
 			loop_soon(c->f->loop, on_soon, c);
 	}
-	if (c->out.len == 0 && c->out.cap > FLOW_OUT_LOW)
+	if (c->out.len == 0 && (c->out.cap > FLOW_OUT_LOW ||
+	    (c->ex != NULL && c->ex->mode == RESP_SSE)))
 		buf_free(&c->out);
 	if (c->out.len == 0 && (c->state == CONN_CLOSING ||
 	    (c->mux != NULL && mux_done(c)))) {
@@ -660,9 +662,22 @@ write_inner(struct buf *b, const struct exchange *like, struct slice body)
 	return r | buf_add_slice(b, body);
 }
 
+/* What is known of who is at the other end, and of where it wanted to go. */
+static void
+inherit(struct conn *c, const struct conn *from)
+{
+	memcpy(c->source, from->source, sizeof(c->source));
+	memcpy(c->token_hash, from->token_hash, sizeof(c->token_hash));
+	c->tunnel = from->tunnel;
+	c->tls = from->tls;
+	c->has_token = from->has_token;
+	c->self = from->self;
+	c->authority = from->authority;
+}
+
 struct conn *
-conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
-    inner_fn *fn, void *ctx)
+conn_inner_raw(struct conn *outer, struct slice message, inner_fn *fn,
+    void *ctx)
 {
 	struct flow *f = outer->f;
 	struct conn *c = base_calloc(1, sizeof(*c));
@@ -670,24 +685,31 @@ conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
 	c->f = f;
 	c->kind = outer->kind;
 	c->state = CONN_HEAD;
-	c->tunnel = outer->tunnel;
-	c->tls = outer->tls;
-	c->has_token = outer->has_token;
-	c->authority = outer->authority;
-	memcpy(c->token_hash, outer->token_hash, sizeof(c->token_hash));
-	memcpy(c->source, outer->source, sizeof(c->source));
-	buf_init(&c->in, body.n + (256u << 10));
+	inherit(c, outer);
+	buf_init(&c->in, message.n);
 	buf_init(&c->out, FLOW_OUT_MAX);
-	if (write_inner(&c->in, like, body) != 0) {
-		buf_wipe_free(&c->in);
-		free(c);
-		return NULL;
-	}
+	ASSERT(buf_add_slice(&c->in, message) == 0);
 	c->inner = fn;
 	c->inner_ctx = ctx;
 	list_append(&f->conns, &c->link);
 	c->timer = loop_timer_new(f->loop, on_timeout, c);
 	loop_soon(f->loop, on_inner, c);
+	return c;
+}
+
+struct conn *
+conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
+    inner_fn *fn, void *ctx)
+{
+	struct conn *c = NULL;
+	struct buf b;
+
+	if (like->agg != NULL)
+		return aggregate_inner(like, body, fn, ctx);
+	buf_init(&b, body.n + (256u << 10));
+	if (write_inner(&b, like, body) == 0)
+		c = conn_inner_raw(outer, buf_slice(&b), fn, ctx);
+	buf_wipe_free(&b);
 	return c;
 }
 
@@ -751,13 +773,7 @@ conn_new_stream(struct conn *c, struct http2_stream *st)
 	    c->f->stopping || c->state != CONN_MUX)
 		return NULL;
 	v = conn_new(c->f, c->kind);
-	memcpy(v->source, c->source, sizeof(v->source));
-	memcpy(v->token_hash, c->token_hash, sizeof(v->token_hash));
-	v->tunnel = c->tunnel;
-	v->tls = c->tls;
-	v->has_token = c->has_token;
-	v->self = c->self;
-	v->authority = c->authority;
+	inherit(v, c);
 	v->h2_stream = st;
 	return v;
 }

@@ -89,8 +89,15 @@ plain_all(struct slice s)
 		return hit == 0;
 	}
 #endif
-	if (s.n < 8)
+	if (s.n < 4)
 		return plain_skip(p, end) == end;
+	if (s.n < 8) {
+		uint32_t first, last;
+
+		memcpy(&first, p, 4);
+		memcpy(&last, end - 4, 4);
+		return plain_not8((uint64_t)first << 32 | last) == 0;
+	}
 	memcpy(&w, end - 8, 8);
 	for (w = plain_not8(w); end - p > 8; p += 8) {
 		memcpy(&v, p, 8);

@@ -186,10 +186,6 @@ aggregate_classify(struct exchange *ex)
 		    MCP_CODE_REFUSED, ex->agg_status == 404 ?
 		    "(this session is not, or no longer, there)" :
 		    "(no Mcp-Session-Id)");
-	if (ex->req->method_id == HTTP1_M_GET && (!ex->wants_sse ||
-	    ex->req->minor == 0))
-		return refuse(ex, REASON_AMBIGUOUS, 405, 0,
-		    "GET opens an event stream.");
 	if (ex->msg.kind != MCP_REQUEST)
 		return STEP_DONE;
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
@@ -264,18 +260,10 @@ on_sign(void *ctx)
 static enum step_result
 open_stream(struct exchange *ex)
 {
-	struct buf *o = &ex->c->out;
-
-	if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
-	    http1_write_field(o, SLICE("Content-Type"),
-	    SLICE("text/event-stream")) != 0 ||
-	    http1_write_field(o, SLICE("Cache-Control"),
-	    SLICE("no-cache")) != 0 ||
-	    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
-	    http1_write_end(o) != 0 || http1_write_chunk(o,
-	    SLICE(":\n\n")) != 0)
-		return exchange_refuse(ex, REASON_BODY_TOO_LARGE, "%s", "");
-	ex->head_out = ex->chunked_out = ex->request_head_sent = true;
+	if (!call_begin_stream(ex))
+		return refuse(ex, REASON_AMBIGUOUS, 405, 0,
+		    "GET opens an event stream.");
+	ex->request_head_sent = true;
 	ex->status = 200;
 	ex->resp_media = MEDIA_SSE;
 	list_append(&ex->agg->streams, &ex->agg_link);

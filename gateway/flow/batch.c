@@ -94,24 +94,6 @@ deliver(void *ctx, struct slice json)
 }
 
 static void
-begin_stream(struct batch *b)
-{
-	struct exchange *ex = b->ex;
-	struct buf *o = &ex->c->out;
-
-	if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
-	    http1_write_field(o, SLICE("Content-Type"),
-	    SLICE("text/event-stream")) != 0 ||
-	    http1_write_field(o, SLICE("Cache-Control"),
-	    SLICE("no-cache")) != 0 ||
-	    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
-	    http1_write_end(o) != 0)
-		return;
-	b->stream = ex->head_out = ex->chunked_out = true;
-	conn_kick(ex->c);
-}
-
-static void
 write_array(struct batch *b)
 {
 	struct buf *o = &b->ex->c->out;
@@ -253,8 +235,7 @@ batch_begin(struct exchange *ex)
 			batch_free(ex);
 			return refuse(ex, "It does not fit.");
 		}
-	if (b->requests > 0 && ex->wants_sse && ex->req->minor == 1)
-		begin_stream(b);
+	b->stream = b->requests > 0 && call_begin_stream(ex);
 	return STEP_WAIT;
 }
 

@@ -330,8 +330,6 @@ call_receive(struct exchange *ex)
 	if (!ex->mount && !ex->sse_post && ex->con->kind == CONNECTOR_MCP &&
 	    (r = oldsse_guess(ex)) != STEP_DONE)
 		return r;
-	ex->wants_sse = media_accepts_named(http1_field_known(ex->req,
-	    HTTP1_F_ACCEPT), "text/event-stream");
 	if ((r = choose_body(ex)) != STEP_DONE)
 		return r;
 	return ex->gated ? aggregate_take(ex, stdio_take(ex,
@@ -644,27 +642,40 @@ on_keepalive(void *ctx)
 	    (uint64_t)ex->view->conf->hold_keepalive_ms);
 }
 
+bool
+call_begin_stream(struct exchange *ex)
+{
+	struct buf *o = &ex->c->out;
+	size_t before = o->len;
+
+	if (ex->req->minor != 1 || !media_accepts_named(http1_field_known(
+	    ex->req, HTTP1_F_ACCEPT), "text/event-stream"))
+		return false;
+	if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
+	    http1_write_field(o, SLICE("Content-Type"),
+	    SLICE("text/event-stream")) != 0 ||
+	    http1_write_field(o, SLICE("Cache-Control"),
+	    SLICE("no-cache")) != 0 ||
+	    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
+	    http1_write_end(o) != 0) {
+		o->len = before;
+		return false;
+	}
+	ex->head_out = ex->chunked_out = true;
+	conn_kick(ex->c);
+	return true;
+}
+
 /* An answer that can wait: the headers now, so that no client gives up on
  * them; comments or progress while a person thinks. */
 static void
 begin_hold_stream(struct exchange *ex)
 {
-	struct buf *o = &ex->c->out;
-
-	if (ex->con->kind == CONNECTOR_MCP && ex->wants_sse &&
-	    ex->msg.kind == MCP_REQUEST && ex->req->minor == 1) {
-		if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
-		    http1_write_field(o, SLICE("Content-Type"),
-		    SLICE("text/event-stream")) != 0 ||
-		    http1_write_field(o, SLICE("Cache-Control"),
-		    SLICE("no-cache")) != 0 ||
-		    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
-		    http1_write_end(o) != 0)
-			return;
-		ex->hold_stream = ex->head_out = ex->chunked_out = true;
+	if (ex->con->kind == CONNECTOR_MCP && ex->msg.kind == MCP_REQUEST &&
+	    call_begin_stream(ex)) {
+		ex->hold_stream = true;
 		ex->resp_media = MEDIA_SSE;
 		ex->status = 200;
-		conn_kick(ex->c);
 	}
 	ex->keepalive = loop_timer_new(ex->f->loop, on_keepalive, ex);
 	loop_timer_set(ex->keepalive, ex->msg.progress_token.n > 0 ? 200 :

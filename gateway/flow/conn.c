@@ -654,6 +654,19 @@ write_inner(struct buf *b, const struct exchange *like, struct slice body)
 	return r | buf_add_slice(b, body);
 }
 
+/* What is known of who is at the other end, and of where it wanted to go. */
+static void
+inherit(struct conn *c, const struct conn *from)
+{
+	memcpy(c->source, from->source, sizeof(c->source));
+	memcpy(c->token_hash, from->token_hash, sizeof(c->token_hash));
+	c->tunnel = from->tunnel;
+	c->tls = from->tls;
+	c->has_token = from->has_token;
+	c->self = from->self;
+	c->authority = from->authority;
+}
+
 struct conn *
 conn_inner_raw(struct conn *outer, struct slice message, inner_fn *fn,
     void *ctx)
@@ -664,12 +677,7 @@ conn_inner_raw(struct conn *outer, struct slice message, inner_fn *fn,
 	c->f = f;
 	c->kind = outer->kind;
 	c->state = CONN_HEAD;
-	c->tunnel = outer->tunnel;
-	c->tls = outer->tls;
-	c->has_token = outer->has_token;
-	c->authority = outer->authority;
-	memcpy(c->token_hash, outer->token_hash, sizeof(c->token_hash));
-	memcpy(c->source, outer->source, sizeof(c->source));
+	inherit(c, outer);
 	buf_init(&c->in, message.n);
 	buf_init(&c->out, FLOW_OUT_MAX);
 	ASSERT(buf_add_slice(&c->in, message) == 0);
@@ -757,13 +765,7 @@ conn_new_stream(struct conn *c, struct http2_stream *st)
 	    c->f->stopping || c->state != CONN_MUX)
 		return NULL;
 	v = conn_new(c->f, c->kind);
-	memcpy(v->source, c->source, sizeof(v->source));
-	memcpy(v->token_hash, c->token_hash, sizeof(v->token_hash));
-	v->tunnel = c->tunnel;
-	v->tls = c->tls;
-	v->has_token = c->has_token;
-	v->self = c->self;
-	v->authority = c->authority;
+	inherit(v, c);
 	v->h2_stream = st;
 	return v;
 }

@@ -354,7 +354,7 @@ struct exchange {
 	struct http1_head *req;
 	struct http1_body req_body;
 	bool mount, bearer;		/* bearer: the token is in Authorization */
-	bool keep_alive, head_only, wants_sse;
+	bool keep_alive, head_only;
 	bool stdio;			/* of a shim: see stdio.c */
 	enum stdio_ask stdio_ask;
 	char *lane_key;			/* waits for a lane of this key */
@@ -500,6 +500,9 @@ void exchange_end(struct exchange *ex, const char *status);
 enum step_result rest_classify(struct exchange *ex);
 /* Sends (again, to a restarted broker) what is held. 0 or -1. */
 int call_send_hold(struct exchange *ex);
+/* The head of an event stream to the agent, when it takes one; false: it does
+ * not, and nothing was written. */
+bool call_begin_stream(struct exchange *ex);
 
 /* ---- MCP's revisions: revision.c ----------------------------------------------- */
 

@@ -267,6 +267,7 @@ open_stream(struct exchange *ex)
 	ex->status = 200;
 	ex->resp_media = MEDIA_SSE;
 	list_append(&ex->agg->streams, &ex->agg_link);
+	agg_listen(ex);
 	loop_timer_del(ex->timer);
 	ex->timer = loop_timer_new(ex->f->loop, on_sign, ex);
 	loop_timer_set(ex->timer, STREAM_SIGN_MS);
@@ -362,6 +363,8 @@ aggregate_leave(struct exchange *ex)
 {
 	list_remove(&ex->agg_link);
 	agg_list_free(ex);
+	if (ex->agg != NULL && ex->whole)
+		agg_stream_gone(ex->agg);
 	agg_unref(ex->agg);
 	ex->agg = NULL;
 }

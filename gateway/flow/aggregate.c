@@ -186,6 +186,9 @@ aggregate_classify(struct exchange *ex)
 		    MCP_CODE_REFUSED, ex->agg_status == 404 ?
 		    "(this session is not, or no longer, there)" :
 		    "(no Mcp-Session-Id)");
+	if (ex->req->method_id == HTTP1_M_GET && !call_takes_stream(ex))
+		return refuse(ex, REASON_AMBIGUOUS, 405, 0,
+		    "GET opens an event stream.");
 	if (ex->msg.kind != MCP_REQUEST)
 		return STEP_DONE;
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
@@ -261,8 +264,7 @@ static enum step_result
 open_stream(struct exchange *ex)
 {
 	if (!call_begin_stream(ex))
-		return refuse(ex, REASON_AMBIGUOUS, 405, 0,
-		    "GET opens an event stream.");
+		return exchange_refuse(ex, REASON_BODY_TOO_LARGE, "%s", "");
 	ex->request_head_sent = true;
 	ex->status = 200;
 	ex->resp_media = MEDIA_SSE;

@@ -85,6 +85,7 @@ begin_tunnel(struct exchange *ex)
 		session_unref(s);
 		return STEP_WAIT;
 	}
+	trust_begin(c, http1_field(ex->req, "user-agent"));
 	c->state = CONN_SNIFF;
 	exchange_end(ex, "ok");
 	conn_begin_sniff(c);
@@ -643,13 +644,19 @@ on_keepalive(void *ctx)
 }
 
 bool
+call_takes_stream(const struct exchange *ex)
+{
+	return ex->req->minor == 1 && media_accepts_named(http1_field_known(
+	    ex->req, HTTP1_F_ACCEPT), "text/event-stream");
+}
+
+bool
 call_begin_stream(struct exchange *ex)
 {
 	struct buf *o = &ex->c->out;
 	size_t before = o->len;
 
-	if (ex->req->minor != 1 || !media_accepts_named(http1_field_known(
-	    ex->req, HTTP1_F_ACCEPT), "text/event-stream"))
+	if (!call_takes_stream(ex))
 		return false;
 	if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
 	    http1_write_field(o, SLICE("Content-Type"),
@@ -727,6 +734,7 @@ call_hold(struct exchange *ex)
 	if (!consume && (ex->verdict.effect != CONF_HOLD || ex->consumed))
 		return STEP_DONE;
 	action_digest(&ex->action, ex->digest);
+	svc_hold_begin(ex);
 	if (consume) {
 		svc_consume(ex);	/* what the approver wrote was judged */
 		return STEP_WAIT;

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "clienthello.h"
 #include "clock.h"
 #include "log.h"
 
@@ -37,6 +36,8 @@ conn_free(struct conn *c)
 	if (f->full && c->inner == NULL)
 		conn_accept_again(f, true);
 	svc_leaf_forget(f, c);
+	if (c->trust != NULL)
+		trust_end(c);
 	dns_cancel(c->dns);
 	loop_soon_cancel(f->loop, c);
 	loop_at_end_cancel(f->loop, c);
@@ -259,7 +260,8 @@ conn_flush(void *ctx)
 		if (c->state == CONN_HEAD && c->in.len > 0)
 			loop_soon(c->f->loop, on_soon, c);
 	}
-	if (c->out.len == 0 && c->out.cap > FLOW_OUT_LOW)
+	if (c->out.len == 0 && (c->out.cap > FLOW_OUT_LOW ||
+	    (c->ex != NULL && c->ex->mode == RESP_SSE)))
 		buf_free(&c->out);
 	if (c->out.len == 0 && (c->state == CONN_CLOSING ||
 	    (c->mux != NULL && mux_done(c)))) {
@@ -391,13 +393,15 @@ handshake(struct conn *c)
 		return;
 	}
 	if (k != 1) {
-		record_refused(c->f, c, EVENT_CONNECTION_REFUSED,
-		    REASON_AMBIGUOUS, c->authority.host, stream_error(c->s),
-		    NULL);
+		if (!trust_failed(c, k))
+			record_refused(c->f, c, EVENT_CONNECTION_REFUSED,
+			    REASON_AMBIGUOUS, c->authority.host,
+			    stream_error(c->s), NULL);
 		conn_abort(c);
 		return;
 	}
 	c->tls = true;
+	trust_shaken(c);
 	c->state = CONN_HEAD;
 	if (tls_conn_h2(stream_tls(c->s)))
 		mux_begin(c);
@@ -443,6 +447,7 @@ sniff(struct conn *c)
 	if (c->in.len == 0)
 		return;
 	if ((unsigned char)buf_data(&c->in)[0] != TLS_RECORD_HANDSHAKE) {
+		trust_end(c);
 		c->state = CONN_HEAD;
 		conn_process(c);
 		return;
@@ -461,6 +466,7 @@ sniff(struct conn *c)
 		conn_abort(c);
 		return;
 	}
+	trust_hello(c, &ch);
 	c->state = CONN_MINT;
 	leaf = svc_leaf(c->f, c->authority.host, c);
 	if (leaf != NULL)
@@ -535,6 +541,8 @@ conn_process(struct conn *c)
 {
 	if (c->closed)
 		return;
+	if (c->trust != NULL && c->tls && c->in.len > 0)
+		trust_used(c);
 	switch (c->state) {
 	case CONN_BALANCER:
 		if (balancer_read(c))

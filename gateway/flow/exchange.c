@@ -70,6 +70,7 @@ exchange_free(struct exchange *ex)
 	if (ex->deadline_q != 0)
 		svc_forget(f, ex->deadline_q);
 	emit_forget(f->emit, ex);
+	svc_hold_end(ex);
 	asked_end(ex);
 	batch_free(ex);
 	aggregate_leave(ex);
@@ -95,6 +96,8 @@ exchange_free(struct exchange *ex)
 		sse_free(ex->sse);
 		free(ex->sse);
 	}
+	free(ex->redact_out.items);
+	free(ex->redact_back.items);
 	spare_head_back(f, ex->req);
 	spare_head_back(f, ex->resp);
 	if (ex->cred_value.n > 0)

@@ -7,6 +7,7 @@
 #include "action.h"
 #include "arena.h"
 #include "chan.h"
+#include "clienthello.h"
 #include "coding.h"
 #include "connector.h"
 #include "event.h"
@@ -169,7 +170,9 @@ struct flow {
 	struct map kills;		/* target -> reason text */
 	struct map leaves;		/* host -> struct leaf_entry */
 	struct map away;		/* see away.c */
+	struct map held;		/* call, 16 bytes -> exchange in HOLD */
 	struct map seen_tools;		/* connector NUL tool NUL digest */
+	struct map trusting;		/* see trust.c */
 	struct toolcache *toolcache;	/* see lists.c */
 	struct list aggs;		/* sessions of /mcp, see agg_session.c */
 	struct map agg_by_id;
@@ -237,6 +240,7 @@ struct conn {
 	bool cut;			/* in flow.cuts.conns */
 	bool trusted;			/* a balancer: who it names is who it is */
 	bool self;			/* a tunnel to CONNECTOR_SELF_HOST */
+	struct trust *trust;		/* until it is seen whether it trusts */
 	struct leftover left;
 	struct mux *mux;		/* CONN_MUX: see mux.c */
 	struct http2_stream *h2_stream;	/* this is one; then no watch */
@@ -308,6 +312,21 @@ struct conn *conn_new_stream(struct conn *c, struct http2_stream *st);
 void conn_stream_event(struct conn *v, bool closed);
 void conn_leaf_ready(struct conn *c, struct tls_leaf *leaf, const char *why);
 
+/* ---- does a client trust our CA: trust.c ------------------------------------ */
+
+/* A tunnel begins. agent: the User-Agent that asked for it. */
+void trust_begin(struct conn *c, struct slice agent);
+void trust_hello(struct conn *c, const struct clienthello *ch);
+/* The handshake ended with a result that is not 1. True: it is recorded as
+ * the client's doing. */
+bool trust_failed(struct conn *c, int result);
+/* It succeeded. */
+void trust_shaken(struct conn *c);
+/* Bytes came through it: the client has accepted our certificate. */
+void trust_used(struct conn *c);
+/* The connection ends, or its tunnel has no TLS. */
+void trust_end(struct conn *c);
+
 /* ---- HTTP/2 from an agent: mux.c -------------------------------------------- */
 
 void mux_begin(struct conn *c);
@@ -322,6 +341,16 @@ void mux_timeout(struct conn *c);
 bool mux_done(const struct conn *c);
 /* Both messages of this stream are over. */
 bool mux_stream_complete(const struct conn *v);
+
+/* What was redacted, by rule. A report has room for many rules; an exchange,
+ * of which thousands may be open, for those that found something. */
+struct findings {
+	struct finding {
+		const char *id;		/* borrowed from the view */
+		uint32_t count;
+	} *items;
+	uint32_t n;
+};
 
 /* ---- one HTTP message pair ------------------------------------------------ */
 
@@ -379,7 +408,7 @@ struct exchange {
 	struct policy_verdict verdict;
 	enum policy_advice advice;
 	char *advice_rule, *advice_title;
-	struct redact_report redact_out, redact_back;
+	struct findings redact_out, redact_back;
 	struct buf new_body;		/* rewritten request body */
 	struct slice common;		/* what its events have in common */
 	struct slice arguments;		/* JSON as recorded and as sent */
@@ -408,6 +437,7 @@ struct exchange {
 	/* hold */
 	char *approval_id, *approval_by, *approval_reason;
 	bool edited, held, consumed, hold_stream, released, reclassify;
+	bool in_held;			/* of the flow */
 	uint8_t digest[ACTION_DIGEST];
 	struct loop_timer *keepalive;
 	int64_t hold_expires_ms;
@@ -500,6 +530,8 @@ void exchange_end(struct exchange *ex, const char *status);
 enum step_result rest_classify(struct exchange *ex);
 /* Sends (again, to a restarted broker) what is held. 0 or -1. */
 int call_send_hold(struct exchange *ex);
+/* By Accept and the version of HTTP. */
+bool call_takes_stream(const struct exchange *ex);
 /* The head of an event stream to the agent, when it takes one; false: it does
  * not, and nothing was written. */
 bool call_begin_stream(struct exchange *ex);
@@ -718,6 +750,9 @@ void svc_tool_seen(struct flow *f, const char *connector, struct slice tool,
     const uint8_t digest[32], struct slice description);
 /* The agent cancelled a request: a held one is cancelled wherever it waits. */
 void svc_cancel(struct exchange *ex);
+/* The broker will name the call: until the exchange is freed. */
+void svc_hold_begin(struct exchange *ex);
+void svc_hold_end(struct exchange *ex);
 /* Asks the broker to use up the approval of ex; resumes the step HOLD. */
 void svc_consume(struct exchange *ex);
 /* NULL: asked for; conn_leaf_ready() follows. */

@@ -77,7 +77,7 @@ record_call(struct exchange *ex, struct jsonw *w, struct buf *b,
 }
 
 static void
-redactions(struct jsonw *w, const struct redact_report *r)
+redactions(struct jsonw *w, const struct findings *r)
 {
 	if (r->n == 0)
 		return;

@@ -601,6 +601,7 @@ settle(struct exchange *ex)
 {
 	if (ex->c->in.len == 0)
 		buf_wipe_free(&ex->c->in);
+	spare_doc_back(ex->f, &ex->doc);	/* the request has gone */
 	ex->req = http1_head_trim(ex->req);
 	ex->resp = http1_head_trim(ex->resp);
 	if (ex->c->s != NULL)		/* an inner one has none */
@@ -870,6 +871,8 @@ relay_upstream_event(void *ctx, unsigned events)
 	relay_pump(ex);
 	if (!ex->over && ex->mode == RESP_SSE && ex->uin.len == 0) {
 		buf_wipe_free(&ex->uin);	/* the next event may be far */
+		if (ex->sse != NULL)
+			sse_trim(ex->sse);
 		if (ex->encoded.len == 0)
 			buf_wipe_free(&ex->encoded);
 		stream_trim(ex->u->s);

@@ -32,7 +32,9 @@ svc_init(struct flow *f)
 	map_init(&f->states);
 	map_init(&f->kills);
 	map_init(&f->leaves);
+	map_init(&f->held);
 	map_init(&f->seen_tools);
+	map_init(&f->trusting);
 }
 
 /* --- keeper ------------------------------------------------------------------- */
@@ -517,16 +519,34 @@ svc_killed(struct flow *f, const struct view *v, size_t con_at,
 
 /* --- approvals --------------------------------------------------------------------- */
 
+static struct slice
+call_key(const struct exchange *ex)
+{
+	return slice_make(ex->call.b, sizeof(ex->call.b));
+}
+
+void
+svc_hold_begin(struct exchange *ex)
+{
+	if (!ex->in_held)
+		map_put(&ex->f->held, call_key(ex), ex);
+	ex->in_held = true;
+}
+
+void
+svc_hold_end(struct exchange *ex)
+{
+	if (ex->in_held)
+		map_del(&ex->f->held, call_key(ex));
+	ex->in_held = false;
+}
+
 static struct exchange *
 by_call(struct flow *f, const uint8_t call[16])
 {
-	list_each(it, &f->exchanges) {
-		struct exchange *ex = list_entry(it, struct exchange, link);
+	struct exchange *ex = map_get(&f->held, slice_make(call, 16));
 
-		if (memcmp(ex->call.b, call, 16) == 0 && !ex->over)
-			return ex;
-	}
-	return NULL;
+	return ex != NULL && !ex->over ? ex : NULL;
 }
 
 static void

@@ -865,6 +865,8 @@ void
 tls_trim(struct tls_conn *t)
 {
 	(void)SSL_free_buffers(t->ssl);
+	if (t->in.len == 0)
+		buf_wipe_free(&t->in);
 }
 
 size_t

@@ -30,7 +30,7 @@ top.chmod(0o755)
 suite = Suite("test_aggregate_sdk")
 certs = Certificates(top / "certs")
 suite.cleanups.append(lambda: shutil.rmtree(top, True))
-server = Everything(suite, top, certs)
+server = Everything(suite, top, certs, "localhost")
 notes = McpServer("notes", [tool("search", q="string"), tool("append"),
                             tool("rotate", "Turn a picture around",
                                  angle="number")])

@@ -130,8 +130,8 @@ def all_e2e(builds, only):
             if build == "asan" and "release only" in head:
                 continue
             if only in f"e2e/{build}/{src.stem}":
-                (beside if "mostly waits" in " ".join(head.split()) else main).append(
-                    (build, src))
+                lane = beside if "mostly waits" in head else main
+                lane.append((build, src))
     other = threading.Thread(target=lambda: [e2e(*t) for t in beside])
     other.start()
     for t in main:

@@ -1,5 +1,6 @@
 /* connector_compile - the compiler's half of connector.h: YAML to sections. */
 #include "connector.h"
+#include "connector_builtin.h"
 #include "connector_stdio.h"
 #include "connector_via.h"
 
@@ -16,9 +17,9 @@
 
 #define SECTION_MAX (16u << 20)
 
-enum { KIND_MCP, KIND_REST, KIND_STDIO };
+enum { KIND_MCP, KIND_REST, KIND_STDIO, KIND_BUILTIN };
 
-static const char *const kinds[] = { "mcp", "rest", "stdio" };
+static const char *const kinds[] = { "mcp", "rest", "stdio", "builtin" };
 static const char *const media_names[] = { "deny", "stream" };
 static const char *const cred_types[] = { "bearer", "header" };
 
@@ -27,7 +28,8 @@ static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"data_class", "risk", "environment", "approved", "state", "agents",
 	"credential", "upstream_proxy", "media", "log_result", "redaction",
 	"server_requests", "matrix", "tools", "operations", "graphql",
-	"command", "digest", "directory", "read", "allow", "env", "network" };
+	"command", "digest", "directory", "read", "allow", "env", "network",
+	"context", "raise" };
 
 static bool
 name_ok(const char *s)
@@ -615,9 +617,12 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 	    yaml_get_int(d, root, "log_result", 0, 1 << 20, &c->log_result,
 	    err) != 0)
 		return -1;
-	c->kind = kind == KIND_REST ? CONNECTOR_REST : CONNECTOR_MCP;
+	c->kind = kind == KIND_REST ? CONNECTOR_REST : kind == KIND_BUILTIN ?
+	    CONNECTOR_BUILTIN : CONNECTOR_MCP;
 	if (kind == KIND_STDIO)
 		c->stdio = base_calloc(1, sizeof(*c->stdio));
+	if (kind == KIND_BUILTIN)
+		c->builtin = base_calloc(1, sizeof(*c->builtin));
 	c->state = (enum policy_state)state;
 	c->media_stream = media == 1;
 	return 0;
@@ -639,17 +644,21 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    yaml_check_keys(d, root, keys, ARRAY_LEN(keys), err) != 0 ||
 	    read_texts(d, root, c, err) != 0 ||
 	    (c->stdio != NULL ? connector_stdio_read(d, root, c->stdio, err) :
-	    connector_stdio_none(d, root, err) != 0 ? -1 :
-	    read_url(d, root, c, err)) != 0 ||
+	    connector_stdio_none(d, root, err)) != 0 ||
+	    (c->builtin == NULL && connector_builtin_none(d, root,
+	    err) != 0) || (c->stdio == NULL && c->builtin == NULL &&
+	    read_url(d, root, c, err) != 0) ||
 	    read_lists(d, root, c, err) != 0 ||
 	    not_our_own(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
-	    connector_via_read(d, root, conf, &c->via, err) != 0 ||
+	    (c->builtin == NULL && connector_via_read(d, root, conf, &c->via,
+	    err) != 0) ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_asks(d, root, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
 	    read_tools(d, root, c, err) != 0 ||
-	    read_operations(d, root, c, err) != 0)
+	    read_operations(d, root, c, err) != 0 || (c->builtin != NULL &&
+	    connector_builtin_read(d, root, c, err) != 0))
 		return -1;
 	return read_graphql(d, root, c, err);
 }
@@ -741,6 +750,7 @@ pack_connector(struct buf *b, const struct connector *c)
 		pack_tool(b, &c->operations[i].tool);
 	}
 	connector_stdio_pack(b, c->stdio);
+	connector_builtin_pack(b, c->builtin);
 }
 
 /* A credential is one value, sent in one way: what a second connector says of

@@ -103,6 +103,8 @@ find_connector(struct exchange *ex)
 
 	if (ex->stdio)
 		return stdio_find(ex);
+	if (ex->gate != NULL)
+		return gateapi_find(ex);
 	if (ex->mount) {
 		struct slice rest = h->path;
 		bool api = slice_starts(rest, "/api/");
@@ -114,8 +116,8 @@ find_connector(struct exchange *ex)
 		struct slice name = slice_cut(&rest, '/');
 
 		ex->con = connector_named(ex->view->connectors, name);
-		if (ex->con == NULL || (ex->con->kind == CONNECTOR_REST) !=
-		    api) {
+		if (ex->con == NULL || ex->con->kind != (api ?
+		    CONNECTOR_REST : CONNECTOR_MCP)) {
 			ex->con = NULL;
 			return exchange_refuse(ex, REASON_UNCATALOGUED,
 			    "There is no %s connector of this name.",
@@ -296,7 +298,10 @@ call_receive(struct exchange *ex)
 	const char *why = NULL;
 
 	if (ex->waiting_body)
-		return stdio_take(ex, read_body(ex));
+		return ex->gate_verb != GATEASK_NONE ? gateapi_take(ex,
+		    read_body(ex)) : stdio_take(ex, read_body(ex));
+	if (ex->c->inner != NULL)
+		gateapi_adopt(ex);
 	ex->stdio = ex->c->kind == CONF_STDIO;
 	ex->mount = ex->stdio || ex->c->kind == CONF_MOUNT;
 	ex->bearer = ex->c->kind != CONF_EXPLICIT;
@@ -319,6 +324,9 @@ call_receive(struct exchange *ex)
 	if (!http1_path_normal(ex->req->path, &why))
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
 		    "The path can be read in two ways (%s).", why);
+	if (gateapi_asks(ex))
+		return gateapi_receive(ex) != STEP_DONE ? STEP_REFUSE :
+		    gateapi_take(ex, read_body(ex));
 	if ((r = find_connector(ex)) != STEP_DONE)
 		return r;
 	ex->con_at = (size_t)(ex->con - ex->view->connectors->v);
@@ -451,12 +459,14 @@ call_classify(struct exchange *ex)
 	a->connector = ex->con->name;
 	a->environment = ex->con->environment;
 	a->data_class = ex->con->data_class;
-	ex->target = ex->stdio ? arena_printf(ex->a, "stdio:%s",
-	    ex->con->name) : (char *)(uintptr_t)agent_url(ex);
+	ex->target = ex->con->nhosts == 0 ? arena_printf(ex->a, "%s:%s",
+	    ex->stdio ? "stdio" : "builtin", ex->con->name) :
+	    (char *)(uintptr_t)agent_url(ex);
 	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
-	    rest_classify(ex);
+	    ex->con->kind == CONNECTOR_REST ? rest_classify(ex) :
+	    gateapi_classify(ex);
 	/* Clients try revisions out: that is no denied call. */
 	ex->is_call = ex->reason != REASON_REVISION && ex->batch == NULL;
 	if (r != STEP_DONE)
@@ -471,6 +481,8 @@ call_classify(struct exchange *ex)
 		a->klass = t.klass;
 		if (a->operation == ACTION_READ && !t.classified)
 			a->klass = CONF_READ_ONLY;
+		if (ex->con->builtin != NULL)
+			gateapi_raise(ex);
 	}
 	if (exchange_killed(ex, &target)) {
 		const char *why = map_get(&ex->f->kills, slice_str(target));
@@ -720,7 +732,9 @@ call_hold(struct exchange *ex)
 	loop_timer_del(ex->timer);
 	ex->timer = loop_timer_new(ex->f->loop, on_hold_over, ex);
 	loop_timer_set(ex->timer, (uint64_t)ms + HOLD_GRACE_MS);
-	if (!ex->hold_stream && ex->keepalive == NULL)
+	if (ex->con->builtin != NULL)
+		gateapi_held(ex);
+	else if (!ex->hold_stream && ex->keepalive == NULL)
 		begin_hold_stream(ex);
 	return STEP_WAIT;	/* the broker's verdict resumes it */
 }
@@ -878,6 +892,8 @@ call_forward(struct exchange *ex)
 
 	if (via.host[0] != '\0')
 		t.via = &via;
+	if (ex->con->builtin != NULL)
+		return gateapi_forward(ex);
 	if (ex->request_head_sent)
 		return STEP_DONE;
 	if (!revision_open_ids(ex, &session_id, &event_id))
@@ -906,7 +922,8 @@ call_forward(struct exchange *ex)
 enum step_result
 call_response(struct exchange *ex)
 {
-	relay_start(ex);
+	if (ex->con->builtin == NULL)	/* else its report is awaited */
+		relay_start(ex);
 	return STEP_WAIT;
 }
 

@@ -75,12 +75,13 @@ check_compiled(const struct connector_set *set)
 	const struct connector *c = &set->v[0];
 
 	ASSERT(set->n == 1 && c->nagents > 0);
-	ASSERT((c->nhosts > 0) == (c->stdio == NULL));
+	ASSERT((c->nhosts > 0) == (c->stdio == NULL && c->builtin == NULL));
+	ASSERT((c->builtin != NULL) == (c->kind == CONNECTOR_BUILTIN));
 	ASSERT(connector_named(set, slice_str(c->name)) == c);
-	if (c->stdio == NULL)
+	if (c->nhosts > 0)
 		ASSERT(connector_at(set, c->hosts[0].host, c->hosts[0].port,
 		    slice_str(c->path)) == c);
-	else
+	else if (c->stdio != NULL)
 		ASSERT(c->stdio->command.n > 0 && c->kind == CONNECTOR_MCP);
 	for (size_t i = 0; i < c->noperations; i++) {
 		const struct connector_operation *o = &c->operations[i];

@@ -300,6 +300,7 @@ clean_target(struct exchange *ex, uint32_t node)
 enum step_result
 gateapi_classify(struct exchange *ex)
 {
+	static const uint8_t undefined[32];	/* nobody describes it */
 	struct action *a = &ex->action;
 	const char *why = NULL;
 	struct gateask q;
@@ -312,6 +313,7 @@ gateapi_classify(struct exchange *ex)
 	if (gateask_read(&ex->doc, &q, &why) != 0)
 		return exchange_unparseable(ex, why);
 	a->tool = q.tool;
+	svc_tool_seen(ex->f, ex->con->name, q.tool, undefined, SLICE(""));
 	if (ex->gate != NULL && !ex->reclassify) {
 		ex->gate->call = ex->call;
 		map_put(&ex->f->gates, key_of(&ex->call), ex->gate);

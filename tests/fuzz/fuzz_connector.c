@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "connector.h"
+#include "connector_builtin.h"
 #include "pack.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -63,6 +64,14 @@ use(const struct connector *c)
 		redact_off_secrets(rules, c->off_results, &b);
 		ASSERT(!b.full);
 		buf_free(&b);
+	}
+	if (c->builtin != NULL) {
+		(void)connector_context_bad(c->builtin, SLICE("managed"),
+		    SLICE(""));
+		for (int k = 0; k < CONF_CLASSES; k++)
+			ASSERT(connector_raised(c->builtin, SLICE("shell"),
+			    SLICE("unmanaged"), SLICE("production"),
+			    (enum conf_class)k) <= (enum conf_class)k);
 	}
 	for (size_t i = 0; i < c->noperations; i++)
 		(void)connector_path_match(c->operations[i].path,

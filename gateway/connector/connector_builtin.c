@@ -136,25 +136,38 @@ check_tools(const struct yaml_doc *d, const struct yaml_node *root,
 	return 0;
 }
 
+static int
+has_none(const struct yaml_doc *d, const struct yaml_node *root,
+    const char *const *names, size_t n, const char *why, struct err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		if (yaml_get(root, names[i]) != NULL) {
+			yaml_err(d, yaml_get(root, names[i]), err, "%s: %s",
+			    names[i], why);
+			return -1;
+		}
+	return 0;
+}
+
 int
 connector_builtin_read(const struct yaml_doc *d, const struct yaml_node *root,
     struct connector *c, struct err *err)
 {
 	static const char *const others[] = { "url", "hosts", "pin", "ca",
 		"credential", "upstream_proxy", "media", "operations",
-		"graphql", "server_requests" };
+		"graphql", "server_requests", "tools_cache", "deferred" };
+	static const char *const own[] = { "context", "raise" };
 	static const char *const words[] = { "device_class", "environment" };
 	const struct yaml_node *context = yaml_get(root, "context");
 
-	for (size_t i = 0; i < ARRAY_LEN(others); i++)
-		if (yaml_get(root, others[i]) != NULL) {
-			yaml_err(d, yaml_get(root, others[i]), err,
-			    "%s: a connector of kind builtin has none",
-			    others[i]);
-			return -1;
-		}
-	c->via.host = base_strdup("");
-	c->via.credential = base_strdup("");
+	if (c->builtin == NULL)
+		return has_none(d, root, own, ARRAY_LEN(own),
+		    "is for connectors of kind builtin", err);
+	if (has_none(d, root, others, ARRAY_LEN(others),
+	    "a connector of kind builtin has none", err) != 0)
+		return -1;
+	/* Nothing goes out, not through a proxy either. */
+	c->via.host[0] = c->via.credential[0] = '\0';
 	if (context != NULL && (yaml_check_keys(d, context, words,
 	    ARRAY_LEN(words), err) != 0 ||
 	    read_words(d, context, "device_class",
@@ -165,21 +178,6 @@ connector_builtin_read(const struct yaml_doc *d, const struct yaml_node *root,
 	if (check_tools(d, root, c, err) != 0)
 		return -1;
 	return read_raises(d, root, c, err);
-}
-
-int
-connector_builtin_none(const struct yaml_doc *d, const struct yaml_node *root,
-    struct err *err)
-{
-	static const char *const own[] = { "context", "raise" };
-
-	for (size_t i = 0; i < ARRAY_LEN(own); i++)
-		if (yaml_get(root, own[i]) != NULL) {
-			yaml_err(d, yaml_get(root, own[i]), err,
-			    "%s: is for connectors of kind builtin", own[i]);
-			return -1;
-		}
-	return 0;
 }
 
 /* --- the packed form --------------------------------------------------------- */

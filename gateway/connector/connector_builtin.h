@@ -15,14 +15,12 @@
 
 struct unpack;
 
-/* Fills c->builtin, which is zeroed, and what such a connector has instead of
- * an upstream; the tools are read already. */
+/* Fills c->builtin, which is zeroed; the tools are read already. A connector
+ * of another kind (NULL) has none of these keys, and one of this kind has no
+ * upstream. */
 int connector_builtin_read(const struct yaml_doc *d,
     const struct yaml_node *root, struct connector *c, struct err *err)
     MUST_USE;
-/* Another kind has none of these keys. */
-int connector_builtin_none(const struct yaml_doc *d,
-    const struct yaml_node *root, struct err *err) MUST_USE;
 void connector_builtin_pack(struct buf *b, const struct connector_builtin *v);
 /* NULL: it is of another kind, or malformed (u->bad). */
 struct connector_builtin *connector_builtin_unpack(struct unpack *u);

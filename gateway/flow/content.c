@@ -11,7 +11,7 @@
 #include "log.h"
 
 static void
-add_report(struct redact_report *to, const struct redact_report *from)
+add_report(struct findings *to, const struct redact_report *from)
 {
 	for (uint32_t i = 0; i < from->n; i++) {
 		uint32_t k = 0;
@@ -21,13 +21,12 @@ add_report(struct redact_report *to, const struct redact_report *from)
 		if (k == REDACT_REPORT_MAX)
 			break;
 		if (k == to->n) {
-			to->items[k].id = from->items[i].id;
-			to->items[k].count = 0;
-			to->n++;
+			to->items = base_realloc(to->items,
+			    ++to->n * sizeof(*to->items));
+			to->items[k] = (struct finding){ from->items[i].id, 0 };
 		}
 		to->items[k].count += from->items[i].count;
 	}
-	to->total += from->total;
 }
 
 /* --- content codings ------------------------------------------------------- */
@@ -131,6 +130,17 @@ content_clean(struct exchange *ex, struct slice part)
 	return ex->url_rule == NULL ? part : clean_url(ex, part, NULL, &r);
 }
 
+struct slice
+content_redact_text(struct exchange *ex, struct slice text)
+{
+	struct redact_report rep = { 0 };
+	enum redact_result r;
+	struct slice clean = clean_url(ex, text, &rep, &r);
+
+	add_report(&ex->redact_out, &rep);
+	return clean;
+}
+
 /* Calls of an agent mostly go to one URL: one that was found clean need not be
  * looked at again under the same rules. */
 static bool
@@ -154,16 +164,18 @@ note_clean(struct exchange *ex)
 void
 content_redact_target(struct exchange *ex)
 {
+	struct redact_report rep = { 0 };
 	struct slice clean;
 	enum redact_result r;
 
-	memset(&ex->redact_out, 0, sizeof(ex->redact_out));
+	ex->redact_out.n = 0;
 	ex->url_rule = NULL;
 	/* What the operator's file says is no secret, and is most of it. */
 	if (ex->target == NULL || (ex->up_query.p == NULL &&
 	    slice_is(ex->up_path, ex->con->path)) || known_clean(ex))
 		return;
-	clean = clean_url(ex, slice_str(ex->target), &ex->redact_out, &r);
+	clean = clean_url(ex, slice_str(ex->target), &rep, &r);
+	add_report(&ex->redact_out, &rep);
 	if (r == REDACT_CLEAN) {
 		note_clean(ex);
 		return;
@@ -316,6 +328,7 @@ content_redact_request(struct exchange *ex)
 {
 	struct redact_options opt = { .shape = SHAPE_MESSAGE,
 		.refuse_numbers = true, .off = ex->con->off_arguments };
+	struct redact_report rep = { 0 };
 	enum redact_result r;
 
 	buf_reset(&ex->new_body);
@@ -325,13 +338,14 @@ content_redact_request(struct exchange *ex)
 		hide_arguments(ex);
 		return refuse_url(ex, ex->url_rule);
 	}
-	memset(&ex->redact_out, 0, sizeof(ex->redact_out));
+	ex->redact_out.n = 0;
 	if (ex->con->kind == CONNECTOR_REST)
 		return redact_rest(ex);
 	if (ex->body.len == 0)
 		return STEP_DONE;
 	r = redact_json(ex->view->redact, &ex->doc, buf_slice(&ex->body),
-	    &opt, &ex->new_body, &ex->redact_out);
+	    &opt, &ex->new_body, &rep);
+	add_report(&ex->redact_out, &rep);
 	if (r == REDACT_CLEAN)
 		return STEP_DONE;
 	if (r == REDACT_CHANGED)
@@ -501,6 +515,10 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
 		ret = tell_context(ex, &flags);
 	if (ret == 0 && ex->con->kind == CONNECTOR_MCP)
 		ret = asked_look(ex, &d, *out_r);
+	if (ret == 0 && ex->listing != NULL)
+		lists_note(ex, &d);
+	if (ret == 0 && ex->mode == RESP_SSE)
+		lists_look(ex, &d);
 	spare_doc_back(ex->f, &d);
 	return ret;
 }

@@ -70,9 +70,11 @@ exchange_free(struct exchange *ex)
 	if (ex->deadline_q != 0)
 		svc_forget(f, ex->deadline_q);
 	emit_forget(f->emit, ex);
+	svc_hold_end(ex);
 	asked_end(ex);
 	batch_free(ex);
 	gateapi_end(ex);
+	aggregate_leave(ex);
 	oldsse_end(ex);
 	upstream_cancel(ex->ureq);
 	upstream_close(ex->u, true);
@@ -95,6 +97,8 @@ exchange_free(struct exchange *ex)
 		sse_free(ex->sse);
 		free(ex->sse);
 	}
+	free(ex->redact_out.items);
+	free(ex->redact_back.items);
 	spare_head_back(f, ex->req);
 	spare_head_back(f, ex->resp);
 	if (ex->cred_value.n > 0)
@@ -303,7 +307,7 @@ answer_mcp(struct exchange *ex, const char *event, const char *text)
 	/* An HTTP error would make some clients fall back to an older
 	 * transport; the denial belongs into the protocol. 403 says nothing
 	 * about revisions. */
-	ex->status = ex->refusal_code != 0 ? 400 :
+	ex->status = ex->refusal_code != 0 ? status :
 	    ex->msg.kind == MCP_REQUEST ? 200 :
 	    revision_modern_refusal(ex, status) ? 403 : status;
 	if (ex->msg.kind != MCP_REQUEST || !oldsse_deny(ex, buf_slice(&b)))

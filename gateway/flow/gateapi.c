@@ -275,25 +275,14 @@ gateapi_find(struct exchange *ex)
 static const char *
 clean_target(struct exchange *ex, uint32_t node)
 {
-	struct redact_options opt = { .off = ex->con->off_arguments };
-	struct slice text;
-	struct buf plain, clean;
-	enum redact_result r;
-	const char *s = "[not shown]";
+	struct buf b;
+	const char *s = NULL;
 
-	buf_init(&plain, GATEASK_TARGET_MAX + 1);
-	buf_init(&clean, 65536);
-	if (json_decode(&ex->doc, node, &plain) == 0) {
-		text = buf_slice(&plain);
-		r = redact_text(ex->view->redact, text, &opt, &clean,
-		    &ex->redact_out);
-		if (r == REDACT_CHANGED && !clean.full)
-			text = buf_slice(&clean);
-		if ((r == REDACT_CHANGED && !clean.full) || r == REDACT_CLEAN)
-			s = arena_strdup(ex->a, text);
-	}
-	buf_wipe_free(&plain);
-	buf_free(&clean);
+	buf_init(&b, GATEASK_TARGET_MAX + 1);
+	if (json_decode(&ex->doc, node, &b) == 0)
+		s = arena_strdup(ex->a, content_redact_text(ex,
+		    buf_slice(&b)));
+	buf_wipe_free(&b);
 	return s;
 }
 
@@ -752,7 +741,7 @@ gateapi_take(struct exchange *ex, enum step_result read)
 {
 	struct gate *g;
 
-	if (read != STEP_DONE)
+	if (read != STEP_DONE || ex->gate_verb == GATEASK_NONE)
 		return read;
 	if (ex->gate_verb == GATEASK_ASK)
 		return ask(ex);

@@ -81,7 +81,7 @@ record_call(struct exchange *ex, struct jsonw *w, struct buf *b,
 }
 
 static void
-redactions(struct jsonw *w, const struct redact_report *r)
+redactions(struct jsonw *w, const struct findings *r)
 {
 	if (r->n == 0)
 		return;
@@ -172,6 +172,10 @@ record_outcome(struct exchange *ex, const char *status)
 		jsonw_str(&w, "detail", ex->detail);
 	if (ex->status != 0)
 		jsonw_int(&w, "http_status", ex->status);
+	if (ex->cached) {
+		jsonw_bool(&w, "cached", true);
+		jsonw_u64(&w, "cached_ms", ex->cached_ms);
+	}
 	jsonw_u64(&w, "bytes_in", ex->bytes_in);
 	jsonw_u64(&w, "bytes_out", ex->bytes_out);
 	jsonw_u64(&w, "duration_us", (clock_mono_ns() - ex->start_ns) / 1000);

@@ -186,8 +186,7 @@ aggregate_classify(struct exchange *ex)
 		    MCP_CODE_REFUSED, ex->agg_status == 404 ?
 		    "(this session is not, or no longer, there)" :
 		    "(no Mcp-Session-Id)");
-	if (ex->req->method_id == HTTP1_M_GET && (!ex->wants_sse ||
-	    ex->req->minor == 0))
+	if (ex->req->method_id == HTTP1_M_GET && !call_takes_stream(ex))
 		return refuse(ex, REASON_AMBIGUOUS, 405, 0,
 		    "GET opens an event stream.");
 	if (ex->msg.kind != MCP_REQUEST)

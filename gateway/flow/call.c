@@ -656,13 +656,19 @@ on_keepalive(void *ctx)
 }
 
 bool
+call_takes_stream(const struct exchange *ex)
+{
+	return ex->req->minor == 1 && media_accepts_named(http1_field_known(
+	    ex->req, HTTP1_F_ACCEPT), "text/event-stream");
+}
+
+bool
 call_begin_stream(struct exchange *ex)
 {
 	struct buf *o = &ex->c->out;
 	size_t before = o->len;
 
-	if (ex->req->minor != 1 || !media_accepts_named(http1_field_known(
-	    ex->req, HTTP1_F_ACCEPT), "text/event-stream"))
+	if (!call_takes_stream(ex))
 		return false;
 	if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
 	    http1_write_field(o, SLICE("Content-Type"),

@@ -540,6 +540,8 @@ void exchange_end(struct exchange *ex, const char *status);
 enum step_result rest_classify(struct exchange *ex);
 /* Sends (again, to a restarted broker) what is held. 0 or -1. */
 int call_send_hold(struct exchange *ex);
+/* By Accept and the version of HTTP. */
+bool call_takes_stream(const struct exchange *ex);
 /* The head of an event stream to the agent, when it takes one; false: it does
  * not, and nothing was written. */
 bool call_begin_stream(struct exchange *ex);

@@ -137,7 +137,7 @@ answer_held(struct gate *g)
 	snprintf(poll, sizeof(poll), GATEASK_PATH "/%s?wait=30", id);
 	begin(&w, &b, g, 65536);
 	jsonw_str(&w, "decision", "hold");
-	if (g->state == GATE_HELD) {
+	if (ex != NULL && g->state == GATE_HELD) {
 		jsonw_str(&w, "class", conf_class_names[ex->action.klass]);
 		jsonw_str(&w, "reason", reason_word(ex->verdict.reason));
 		jsonw_str(&w, "held_by", ex->verdict.by);
@@ -421,6 +421,7 @@ gateapi_forward(struct exchange *ex)
 		return STEP_WAIT;	/* it is being dropped */
 	g->state = GATE_ALLOWED;
 	time_from_now(g);
+	ex->req = http1_head_trim(ex->req);	/* it may be open for long */
 	if (g->waiter != NULL && !hand_out(g))
 		return too_large(ex);
 	return STEP_DONE;

@@ -487,6 +487,12 @@ with suite.case("the guide's Python client: held, edited; held, denied"):
     check(not (gw.dir / "ran").exists(), "it was run")
     gw.cli("connector", "reset", "laptop", "--reason", "over")
 
+with suite.case("the operator's commands know such a connector"):
+    has(gw.cli("connector", "ls").stdout, "laptop")
+    has(gw.cli("tool", "ls").stdout, "compile")
+    has(gw.cli("client", "config", "laptop", ok=False).stderr, "/v1/gate")
+    has(gw.cli("doctor", ok=None, timeout=60).stdout, "built-in tools")
+
 with suite.case("the guide's curl client"):
     out, _ = said(client("sh", block("sh")))
     has(out, '"decision":"allow"', '"outcome":"ok"', "# Portreeve")

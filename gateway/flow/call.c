@@ -104,6 +104,8 @@ find_connector(struct exchange *ex)
 
 	if (ex->stdio)
 		return stdio_find(ex);
+	if (ex->gate != NULL)
+		return gateapi_find(ex);
 	if (aggregate_here(ex))
 		return aggregate_find(ex);
 	if (ex->mount) {
@@ -118,8 +120,8 @@ find_connector(struct exchange *ex)
 		struct slice name = slice_cut(&rest, '/');
 
 		ex->con = connector_named(ex->view->connectors, name);
-		if (ex->con == NULL || (ex->con->kind == CONNECTOR_REST) !=
-		    api) {
+		if (ex->con == NULL || ex->con->kind != (api ?
+		    CONNECTOR_REST : CONNECTOR_MCP)) {
 			ex->con = NULL;
 			return exchange_refuse(ex, REASON_UNCATALOGUED,
 			    "There is no %s connector of this name.",
@@ -300,7 +302,10 @@ call_receive(struct exchange *ex)
 	const char *why = NULL;
 
 	if (ex->waiting_body)
-		return aggregate_take(ex, stdio_take(ex, read_body(ex)));
+		return gateapi_take(ex, aggregate_take(ex, stdio_take(ex,
+		    read_body(ex))));
+	if (ex->c->inner != NULL)
+		gateapi_adopt(ex);
 	ex->stdio = ex->c->kind == CONF_STDIO;
 	ex->mount = ex->stdio || ex->c->kind == CONF_MOUNT;
 	ex->bearer = ex->c->kind != CONF_EXPLICIT;
@@ -323,6 +328,9 @@ call_receive(struct exchange *ex)
 	if (!http1_path_normal(ex->req->path, &why))
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
 		    "The path can be read in two ways (%s).", why);
+	if (gateapi_asks(ex))
+		return gateapi_receive(ex) != STEP_DONE ? STEP_REFUSE :
+		    gateapi_take(ex, read_body(ex));
 	if ((r = find_connector(ex)) != STEP_DONE)
 		return r;
 	ex->con_at = (size_t)(ex->con - ex->view->connectors->v);
@@ -455,12 +463,14 @@ call_classify(struct exchange *ex)
 	a->connector = ex->con->name;
 	a->environment = ex->con->environment;
 	a->data_class = ex->con->data_class;
-	ex->target = ex->stdio || ex->whole ? arena_printf(ex->a, "%s:%s",
-	    ex->stdio ? "stdio" : "mount", ex->con->name) : (char *)(uintptr_t)agent_url(ex);
+	ex->target = ex->con->nhosts == 0 ? arena_printf(ex->a, "%s:%s",
+	    ex->stdio ? "stdio" : ex->whole ? "mount" : "builtin",
+	    ex->con->name) : (char *)(uintptr_t)agent_url(ex);
 	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
-	    rest_classify(ex);
+	    ex->con->kind == CONNECTOR_REST ? rest_classify(ex) :
+	    gateapi_classify(ex);
 	if (r == STEP_DONE && ex->whole)
 		r = aggregate_classify(ex);
 	/* Clients try revisions out: that is no denied call. */
@@ -477,6 +487,8 @@ call_classify(struct exchange *ex)
 		a->klass = t.klass;
 		if (a->operation == ACTION_READ && !t.classified)
 			a->klass = CONF_READ_ONLY;
+		if (ex->con->builtin != NULL)
+			gateapi_raise(ex);
 	}
 	if (exchange_killed(ex, &target)) {
 		const char *why = map_get(&ex->f->kills, slice_str(target));
@@ -746,7 +758,9 @@ call_hold(struct exchange *ex)
 	loop_timer_del(ex->timer);
 	ex->timer = loop_timer_new(ex->f->loop, on_hold_over, ex);
 	loop_timer_set(ex->timer, (uint64_t)ms + HOLD_GRACE_MS);
-	if (!ex->hold_stream && ex->keepalive == NULL)
+	if (ex->con->builtin != NULL)
+		gateapi_held(ex);
+	else if (!ex->hold_stream && ex->keepalive == NULL)
 		begin_hold_stream(ex);
 	return STEP_WAIT;	/* the broker's verdict resumes it */
 }
@@ -947,13 +961,15 @@ forward(struct exchange *ex)
 enum step_result
 call_forward(struct exchange *ex)
 {
-	return ex->whole ? aggregate_answer(ex) : forward(ex);
+	return ex->whole ? aggregate_answer(ex) : ex->con->builtin != NULL ?
+	    gateapi_forward(ex) : forward(ex);
 }
 
 enum step_result
 call_response(struct exchange *ex)
 {
-	relay_start(ex);
+	if (ex->con->builtin == NULL)	/* else its report is awaited */
+		relay_start(ex);
 	return STEP_WAIT;
 }
 

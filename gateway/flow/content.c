@@ -130,6 +130,17 @@ content_clean(struct exchange *ex, struct slice part)
 	return ex->url_rule == NULL ? part : clean_url(ex, part, NULL, &r);
 }
 
+struct slice
+content_redact_text(struct exchange *ex, struct slice text)
+{
+	struct redact_report rep = { 0 };
+	enum redact_result r;
+	struct slice clean = clean_url(ex, text, &rep, &r);
+
+	add_report(&ex->redact_out, &rep);
+	return clean;
+}
+
 /* Calls of an agent mostly go to one URL: one that was found clean need not be
  * looked at again under the same rules. */
 static bool
@@ -181,8 +192,6 @@ take_new_arguments(struct exchange *ex)
 	struct json_doc d;
 	uint32_t node;
 
-	if (ex->con->kind != CONNECTOR_MCP)
-		return STEP_DONE;
 	json_init(&d);
 	if (json_index(&d, buf_slice(&ex->new_body), NULL) != JSON_OK) {
 		json_free(&d);
@@ -190,7 +199,8 @@ take_new_arguments(struct exchange *ex)
 		return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
 		    "The redacted message is not JSON.");
 	}
-	node = json_member(&d, 0, ex->msg.kind != MCP_RESPONSE ? "params" :
+	node = json_member(&d, 0, ex->con->builtin != NULL ? "arguments" :
+	    ex->msg.kind != MCP_RESPONSE ? "params" :
 	    json_member(&d, 0, "result") != JSON_NONE ? "result" : "error");
 	if (ex->responses.n > 0)
 		ex->responses = json_raw(&d, json_member(&d, node,
@@ -296,6 +306,23 @@ redact_rest(struct exchange *ex)
 	return STEP_DONE;
 }
 
+/* Of a built-in tool's call the arguments; its other members are words, and a
+ * target that is clean already. */
+static enum step_result
+redact_builtin(struct exchange *ex)
+{
+	struct redact_options opt = { .shape = SHAPE_FREE,
+		.node = ex->msg.arguments, .refuse_numbers = true,
+		.off = ex->con->off_arguments };
+	struct redact_report rep = { 0 };
+	enum redact_result r = redact_json(ex->view->redact, &ex->doc,
+	    buf_slice(&ex->body), &opt, &ex->new_body, &rep);
+
+	add_report(&ex->redact_out, &rep);
+	return r == REDACT_CLEAN ? STEP_DONE : r == REDACT_CHANGED ?
+	    take_new_arguments(ex) : limit(ex, r);
+}
+
 enum step_result
 content_redact_request(struct exchange *ex)
 {
@@ -305,6 +332,8 @@ content_redact_request(struct exchange *ex)
 	enum redact_result r;
 
 	buf_reset(&ex->new_body);
+	if (ex->con->builtin != NULL)
+		return redact_builtin(ex);
 	if (ex->con->kind != CONNECTOR_REST && ex->url_rule != NULL) {
 		hide_arguments(ex);
 		return refuse_url(ex, ex->url_rule);
@@ -471,7 +500,7 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
 			ret = refuse_result(ex, REASON_REDACTOR_LIMIT,
 			    "(the response)");
 	}
-	if (ret == 0 && ex->edited) {
+	if (ret == 0 && ex->edited && ex->con->kind == CONNECTOR_MCP) {
 		buf_init(&noted, out_r->n + (1u << 20));
 		add_edit_note(ex, out_r, &noted);
 		if (noted.len > 0) {

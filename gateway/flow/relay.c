@@ -129,8 +129,8 @@ relay_send_message(struct exchange *ex, struct slice json)
 
 /* --- what the answer is ---------------------------------------------------------- */
 
-static void
-keep_result(struct exchange *ex, struct slice s)
+void
+relay_keep_result(struct exchange *ex, struct slice s)
 {
 	size_t max = (size_t)ex->con->log_result;
 
@@ -328,7 +328,7 @@ on_head(struct exchange *ex)
 static void
 send_whole(struct exchange *ex, struct slice out)
 {
-	keep_result(ex, out);
+	relay_keep_result(ex, out);
 	if (ex->hold_stream && ex->resp_media != MEDIA_JSON) {
 		refuse_response(ex, REASON_MEDIA, "(no JSON)");
 		return;
@@ -469,7 +469,7 @@ deliver_event(struct exchange *ex, const struct sse_event *ev)
 		ex->hold_stream |= ex->chunked_out && ex->reason == REASON_ASKED;
 		refuse_response(ex, ex->reason, ex->detail);
 	} else if (r == 0) {
-		keep_result(ex, clean);
+		relay_keep_result(ex, clean);
 		if (!ex->context_wait)
 			write_client(ex, bytes);
 		else if (buf_add_slice(&ex->held_out, bytes) != 0)
@@ -944,6 +944,10 @@ relay_context_acked(struct exchange *ex)
 	ex->context_wait = false;
 	if (ex->over)
 		return;
+	if (ex->con->builtin != NULL) {
+		gateapi_acked(ex);
+		return;
+	}
 	if (ex->sse == NULL) {
 		send_whole(ex, buf_slice(&ex->held_out));
 	} else {

@@ -1,5 +1,6 @@
 /* connector_compile - the compiler's half of connector.h: YAML to sections. */
 #include "connector.h"
+#include "connector_lists.h"
 #include "connector_stdio.h"
 #include "connector_via.h"
 
@@ -25,7 +26,8 @@ static const char *const cred_types[] = { "bearer", "header" };
 static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
-	"credential", "upstream_proxy", "media", "log_result", "redaction",
+	"credential", "upstream_proxy", "media", "log_result", "tools_cache",
+	"deferred", "redaction",
 	"server_requests", "matrix", "tools", "operations", "graphql",
 	"command", "digest", "directory", "read", "allow", "env", "network" };
 
@@ -389,7 +391,8 @@ static int
 read_tools(const struct yaml_doc *d, const struct yaml_node *root,
     struct connector *c, struct err *err)
 {
-	static const char *const names[] = { "class", "approval", "enabled" };
+	static const char *const names[] = { "class", "approval", "enabled",
+		"deferred" };
 	const struct yaml_node *m = yaml_get(root, "tools");
 
 	if (m == NULL)
@@ -404,7 +407,8 @@ read_tools(const struct yaml_doc *d, const struct yaml_node *root,
 
 		t->name = base_strdup(m->keys[i]->text);
 		if (yaml_check_keys(d, m->items[i], names, ARRAY_LEN(names),
-		    err) != 0 || read_tool(d, m->items[i], t, err) != 0)
+		    err) != 0 || read_tool(d, m->items[i], t, err) != 0 ||
+		    connector_lists_tool(d, m->items[i], c, t, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -605,6 +609,11 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 		    "64 characters");
 		return -1;
 	}
+	if (strcmp(c->name, CONNECTOR_AGGREGATE) == 0) {
+		yaml_err(d, yaml_get(root, "name"), err, "name: " CONNECTOR_AGGREGATE
+		    " is the name of /mcp, the mount of all connectors");
+		return -1;
+	}
 	c->approved = true;
 	c->log_result = 65536;
 	if (yaml_get_enum(d, root, "kind", kinds, ARRAY_LEN(kinds),
@@ -647,6 +656,7 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    connector_via_read(d, root, conf, &c->via, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_asks(d, root, c, err) != 0 ||
+	    connector_lists_read(d, root, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
 	    read_tools(d, root, c, err) != 0 ||
 	    read_operations(d, root, c, err) != 0)
@@ -676,6 +686,7 @@ pack_tool(struct buf *b, const struct connector_tool *t)
 	pack_u8(b, (uint8_t)t->approval);
 	pack_u8(b, t->enabled);
 	pack_u8(b, t->classified);
+	pack_u8(b, (uint8_t)t->defer);
 }
 
 static void
@@ -712,6 +723,8 @@ pack_connector(struct buf *b, const struct connector *c)
 	pack_u8(b, c->approved);
 	pack_u8(b, c->media_stream);
 	pack_i64(b, c->log_result);
+	pack_i64(b, c->tools_cache_ms);
+	pack_u8(b, c->deferred);
 	connector_via_pack(b, &c->via);
 	pack_off(b, c->off_arguments);
 	pack_off(b, c->off_results);

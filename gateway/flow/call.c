@@ -85,6 +85,7 @@ begin_tunnel(struct exchange *ex)
 		session_unref(s);
 		return STEP_WAIT;
 	}
+	trust_begin(c, http1_field(ex->req, "user-agent"));
 	c->state = CONN_SNIFF;
 	exchange_end(ex, "ok");
 	conn_begin_sniff(c);
@@ -103,13 +104,16 @@ find_connector(struct exchange *ex)
 
 	if (ex->stdio)
 		return stdio_find(ex);
+	if (aggregate_here(ex))
+		return aggregate_find(ex);
 	if (ex->mount) {
 		struct slice rest = h->path;
 		bool api = slice_starts(rest, "/api/");
 
 		if (!api && !slice_starts(rest, "/mcp/"))
 			return exchange_refuse(ex, REASON_UNCATALOGUED,
-			    "Mounts are /mcp/CONNECTOR and /api/CONNECTOR.");
+			    "Mounts are /mcp, /mcp/CONNECTOR and "
+			    "/api/CONNECTOR.");
 		rest = slice_sub(rest, 5, SIZE_MAX);
 		struct slice name = slice_cut(&rest, '/');
 
@@ -313,7 +317,7 @@ call_receive(struct exchange *ex)
 	const char *why = NULL;
 
 	if (ex->waiting_body)
-		return stdio_take(ex, read_body(ex));
+		return aggregate_take(ex, stdio_take(ex, read_body(ex)));
 	ex->stdio = ex->c->kind == CONF_STDIO;
 	ex->mount = ex->stdio || ex->c->kind == CONF_MOUNT;
 	ex->bearer = ex->c->kind != CONF_EXPLICIT;
@@ -344,11 +348,10 @@ call_receive(struct exchange *ex)
 	if (!ex->mount && !ex->sse_post && ex->con->kind == CONNECTOR_MCP &&
 	    (r = oldsse_guess(ex)) != STEP_DONE)
 		return r;
-	ex->wants_sse = media_accepts_named(http1_field_known(ex->req,
-	    HTTP1_F_ACCEPT), "text/event-stream");
 	if ((r = choose_body(ex)) != STEP_DONE)
 		return r;
-	return ex->gated ? stdio_take(ex, read_body(ex)) : STEP_DONE;
+	return ex->gated ? aggregate_take(ex, stdio_take(ex,
+	    read_body(ex))) : STEP_DONE;
 }
 
 /* --- CLASSIFY ------------------------------------------------------------ */
@@ -472,12 +475,14 @@ call_classify(struct exchange *ex)
 	a->connector = ex->con->name;
 	a->environment = ex->con->environment;
 	a->data_class = ex->con->data_class;
-	ex->target = ex->stdio ? arena_printf(ex->a, "stdio:%s",
-	    ex->con->name) : (char *)(uintptr_t)agent_url(ex);
+	ex->target = ex->stdio || ex->whole ? arena_printf(ex->a, "%s:%s",
+	    ex->stdio ? "stdio" : "mount", ex->con->name) : (char *)(uintptr_t)agent_url(ex);
 	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
 	    rest_classify(ex);
+	if (r == STEP_DONE && ex->whole)
+		r = aggregate_classify(ex);
 	/* Clients try revisions out: that is no denied call. */
 	ex->is_call = ex->reason != REASON_REVISION && ex->batch == NULL;
 	if (r != STEP_DONE)
@@ -658,27 +663,46 @@ on_keepalive(void *ctx)
 	    (uint64_t)ex->view->conf->hold_keepalive_ms);
 }
 
+bool
+call_takes_stream(const struct exchange *ex)
+{
+	return ex->req->minor == 1 && media_accepts_named(http1_field_known(
+	    ex->req, HTTP1_F_ACCEPT), "text/event-stream");
+}
+
+bool
+call_begin_stream(struct exchange *ex)
+{
+	struct buf *o = &ex->c->out;
+	size_t before = o->len;
+
+	if (!call_takes_stream(ex))
+		return false;
+	if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
+	    http1_write_field(o, SLICE("Content-Type"),
+	    SLICE("text/event-stream")) != 0 ||
+	    http1_write_field(o, SLICE("Cache-Control"),
+	    SLICE("no-cache")) != 0 ||
+	    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
+	    http1_write_end(o) != 0) {
+		o->len = before;
+		return false;
+	}
+	ex->head_out = ex->chunked_out = true;
+	conn_kick(ex->c);
+	return true;
+}
+
 /* An answer that can wait: the headers now, so that no client gives up on
  * them; comments or progress while a person thinks. */
 static void
 begin_hold_stream(struct exchange *ex)
 {
-	struct buf *o = &ex->c->out;
-
-	if (ex->con->kind == CONNECTOR_MCP && ex->wants_sse &&
-	    ex->msg.kind == MCP_REQUEST && ex->req->minor == 1) {
-		if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
-		    http1_write_field(o, SLICE("Content-Type"),
-		    SLICE("text/event-stream")) != 0 ||
-		    http1_write_field(o, SLICE("Cache-Control"),
-		    SLICE("no-cache")) != 0 ||
-		    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
-		    http1_write_end(o) != 0)
-			return;
-		ex->hold_stream = ex->head_out = ex->chunked_out = true;
+	if (ex->con->kind == CONNECTOR_MCP && ex->msg.kind == MCP_REQUEST &&
+	    call_begin_stream(ex)) {
+		ex->hold_stream = true;
 		ex->resp_media = MEDIA_SSE;
 		ex->status = 200;
-		conn_kick(ex->c);
 	}
 	ex->keepalive = loop_timer_new(ex->f->loop, on_keepalive, ex);
 	loop_timer_set(ex->keepalive, ex->msg.progress_token.n > 0 ? 200 :
@@ -792,7 +816,8 @@ call_record_decision(struct exchange *ex)
 /* --- FORWARD -------------------------------------------------------------------- */
 
 static int
-write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
+write_head(struct exchange *ex, struct slice session_id, struct slice event_id,
+    struct slice version)
 {
 	struct buf *o = &ex->uout;
 	const struct http1_head *h = ex->req;
@@ -830,6 +855,9 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 			continue;
 		if (ex->mirror != NULL && mirror_is_param(f->name))
 			continue;
+		if (version.p != NULL &&
+		    f->known == HTTP1_F_MCP_PROTOCOL_VERSION)
+			continue;
 		/* Our own token, where it comes in Authorization; a credential
 		 * of ours replaces what the agent brought. */
 		if (f->known == HTTP1_F_AUTHORIZATION && ex->bearer)
@@ -849,6 +877,9 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 		r |= http1_write_field(o, SLICE("Mcp-Session-Id"), session_id);
 	if (event_id.p != NULL)
 		r |= http1_write_field(o, SLICE("Last-Event-ID"), event_id);
+	if (version.p != NULL)
+		r |= http1_write_field(o, SLICE("MCP-Protocol-Version"),
+		    version);
 	if (ex->cred_name.n > 0)
 		r |= http1_write_field(o, ex->cred_name, ex->cred_value);
 	if (ex->gated && h->framing != HTTP1_BODY_NONE)
@@ -884,11 +915,11 @@ on_upstream(void *ctx, struct upstream *u, enum reason reason,
 		exchange_resume(ex);
 }
 
-enum step_result
-call_forward(struct exchange *ex)
+static enum step_result
+forward(struct exchange *ex)
 {
 	const struct principal *p = &ex->session->who;
-	struct slice session_id, event_id;
+	struct slice session_id, event_id, version = { 0 };
 	struct upstream_target t = {
 		.host = ex->c->tunnel ? ex->c->authority.host :
 		    ex->con->hosts[0].host,
@@ -906,7 +937,16 @@ call_forward(struct exchange *ex)
 		return STEP_DONE;
 	if (!revision_open_ids(ex, &session_id, &event_id))
 		return exchange_refuse(ex, REASON_SESSION_BINDING, "%s", "");
-	if (write_head(ex, session_id, event_id) != 0)
+	if (ex->action.operation == ACTION_LIST && lists_serve(ex))
+		return STEP_DONE;
+	if (ex->agg != NULL) {
+		enum step_result r = aggregate_open(ex);
+
+		if (r != STEP_DONE)
+			return r;
+		aggregate_ids(ex, &session_id, &version);
+	}
+	if (write_head(ex, session_id, event_id, version) != 0)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");
 	ex->request_head_sent = true;
@@ -924,6 +964,12 @@ call_forward(struct exchange *ex)
 	 * step never resumes itself. */
 	ex->ureq = upstream_get(ex->f->pool, &t, on_upstream, ex);
 	return ex->u != NULL ? STEP_DONE : STEP_WAIT;
+}
+
+enum step_result
+call_forward(struct exchange *ex)
+{
+	return ex->whole ? aggregate_answer(ex) : forward(ex);
 }
 
 enum step_result

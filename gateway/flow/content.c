@@ -518,6 +518,10 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
 		ret = tell_context(ex, &flags);
 	if (ret == 0 && ex->con->kind == CONNECTOR_MCP)
 		ret = asked_look(ex, &d, *out_r);
+	if (ret == 0 && ex->listing != NULL)
+		lists_note(ex, &d);
+	if (ret == 0 && ex->mode == RESP_SSE)
+		lists_look(ex, &d);
 	spare_doc_back(ex->f, &d);
 	return ret;
 }

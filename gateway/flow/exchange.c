@@ -73,6 +73,7 @@ exchange_free(struct exchange *ex)
 	svc_hold_end(ex);
 	asked_end(ex);
 	batch_free(ex);
+	aggregate_leave(ex);
 	oldsse_end(ex);
 	upstream_cancel(ex->ureq);
 	upstream_close(ex->u, true);
@@ -305,7 +306,7 @@ answer_mcp(struct exchange *ex, const char *event, const char *text)
 	/* An HTTP error would make some clients fall back to an older
 	 * transport; the denial belongs into the protocol. 403 says nothing
 	 * about revisions. */
-	ex->status = ex->refusal_code != 0 ? 400 :
+	ex->status = ex->refusal_code != 0 ? status :
 	    ex->msg.kind == MCP_REQUEST ? 200 :
 	    revision_modern_refusal(ex, status) ? 403 : status;
 	if (ex->msg.kind != MCP_REQUEST || !oldsse_deny(ex, buf_slice(&b)))

@@ -260,6 +260,7 @@ open_tunnel(struct conn *c, const struct http1_head *h, size_t used)
 	c->self = true;
 	c->authority = h->authority;
 	c->has_token = identity_token(h, true, c->token_hash);
+	trust_begin(c, http1_field(h, "user-agent"));
 	buf_consume(&c->in, used);
 	if (http1_write_response(&c->out, 200,
 	    SLICE("Connection established")) != 0 ||

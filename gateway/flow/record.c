@@ -168,6 +168,10 @@ record_outcome(struct exchange *ex, const char *status)
 		jsonw_str(&w, "detail", ex->detail);
 	if (ex->status != 0)
 		jsonw_int(&w, "http_status", ex->status);
+	if (ex->cached) {
+		jsonw_bool(&w, "cached", true);
+		jsonw_u64(&w, "cached_ms", ex->cached_ms);
+	}
 	jsonw_u64(&w, "bytes_in", ex->bytes_in);
 	jsonw_u64(&w, "bytes_out", ex->bytes_out);
 	jsonw_u64(&w, "duration_us", (clock_mono_ns() - ex->start_ns) / 1000);

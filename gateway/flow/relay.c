@@ -71,6 +71,12 @@ write_client_head(struct exchange *ex, enum http1_framing framing,
 		if (!http1_field_kept(f) || (ex->decoded &&
 		    f->known == HTTP1_F_CONTENT_ENCODING))
 			continue;
+		/* The gateway's own session with this server. */
+		if (f->known == HTTP1_F_MCP_SESSION_ID && ex->agg != NULL) {
+			if (ex->c->agg != NULL)
+				r |= http1_write_field(o, f->name, f->value);
+			continue;
+		}
 		if (f->known == HTTP1_F_MCP_SESSION_ID) {
 			buf_init(&sealed, 4096);
 			identity_seal(ex, IDENTITY_SESSION, f->value, &sealed);
@@ -84,6 +90,8 @@ write_client_head(struct exchange *ex, enum http1_framing framing,
 			continue;
 		r |= http1_write_field(o, f->name, f->value);
 	}
+	if (ex->agg != NULL)
+		r |= aggregate_write_session(ex, o);
 	if (!ex->keep_alive)
 		r |= http1_write_field(o, SLICE("Connection"), SLICE("close"));
 	if (framing != HTTP1_BODY_CLOSE)
@@ -260,6 +268,34 @@ begin_body(struct exchange *ex)
 	ex->mode = RESP_WHOLE;
 }
 
+static void
+again(void *ctx)
+{
+	struct exchange *ex = ctx;
+
+	if (ex->over)
+		return;
+	buf_reset(&ex->uin);
+	http1_head_init(ex->resp);
+	ex->u_eof = ex->u_write_failed = false;
+	ex->status = ex->head_s = 0;
+	ex->step = STEP_CREDENTIAL;
+	exchange_run(ex);
+}
+
+/* To send it once more, to a session of its own. The credential was wiped. */
+static void
+try_again(struct exchange *ex)
+{
+	upstream_close(ex->u, true);
+	ex->u = NULL;
+	ex->mode = RESP_END;
+	ex->request_sent = ex->request_head_sent = false;
+	literals_free(ex->literals);
+	ex->literals = NULL;
+	loop_soon(ex->f->loop, again, ex);
+}
+
 /* A head that speaks to us, not to the agent, or that cannot be had whole. */
 static void
 on_head(struct exchange *ex)
@@ -275,6 +311,12 @@ on_head(struct exchange *ex)
 	if (ex->bearer && (h->status == 401 || h->status == 407)) {
 		refuse_response(ex, REASON_CREDENTIAL, "(the upstream did not "
 		    "accept the connector's credential)");
+		return;
+	}
+	if (ex->agg != NULL && !ex->whole && (h->status == 400 ||
+	    h->status == 404) && ex->req->method_id == HTTP1_M_POST &&
+	    aggregate_lost(ex)) {
+		try_again(ex);
 		return;
 	}
 	http1_body_init(&ex->resp_body, h->framing, h->length);
@@ -324,7 +366,8 @@ deliver_whole(struct exchange *ex)
 		return;
 	}
 	buf_init(&scratch, ex->rbody.max * 2 + 65536);
-	r = ex->resp_media == MEDIA_JSON && text.n > 0 ?
+	ex->text_json = ex->whole;	/* our own words */
+	r = ex->whole ? 0 : ex->resp_media == MEDIA_JSON && text.n > 0 ?
 	    content_result(ex, text, &scratch, &out) :
 	    content_text(ex, text, &scratch, &out);
 	if (r != 0)
@@ -354,7 +397,9 @@ write_event(struct exchange *ex, const struct sse_event *ev, struct slice data,
 	int r = 0;
 
 	buf_init(&sealed, sse_limits_default.line);
-	if (bound(ex, ev)) {
+	if (bound(ex, ev) && ex->agg != NULL) {
+		id = slice_make(NULL, 0);	/* /mcp resumes no stream */
+	} else if (bound(ex, ev)) {
 		identity_seal(ex, IDENTITY_EVENT, ev->id, &sealed);
 		id = buf_slice(&sealed);
 	}
@@ -854,10 +899,35 @@ relay_upstream_event(void *ctx, unsigned events)
 	set_watch(ex);
 }
 
+static void
+local_soon(void *ctx)
+{
+	struct exchange *ex = ctx;
+
+	if (!ex->over)
+		relay_pump(ex);
+}
+
+void
+relay_local(struct exchange *ex, unsigned status, struct slice json)
+{
+	buf_wipe_free(&ex->uin);
+	buf_init(&ex->uin, json.n + 256);
+	buf_addf(&ex->uin, "HTTP/1.1 %u \r\n%sContent-Length: %zu\r\n\r\n",
+	    status, json.n == 0 ? "" : "Content-Type: application/json\r\n",
+	    json.n);
+	buf_add_slice(&ex->uin, json);
+	ex->local = ex->request_sent = ex->request_head_sent = true;
+}
+
 void
 relay_start(struct exchange *ex)
 {
 	ex->mode = RESP_HEAD;
+	if (ex->local) {	/* a step never resumes itself */
+		loop_soon(ex->f->loop, local_soon, ex);
+		return;
+	}
 	if (!ex->gated && ex->req->expect_continue &&
 	    http1_write_response(&ex->c->out, 100, slice_make(NULL, 0)) == 0 &&
 	    http1_write_end(&ex->c->out) == 0)

@@ -34,6 +34,7 @@ svc_init(struct flow *f)
 	map_init(&f->leaves);
 	map_init(&f->held);
 	map_init(&f->seen_tools);
+	map_init(&f->trusting);
 }
 
 /* --- keeper ------------------------------------------------------------------- */
@@ -360,7 +361,7 @@ svc_tool(struct flow *f, const char *connector, struct slice tool)
 static int
 on_tool_put(struct flow *f, struct unpack *u)
 {
-	struct tool_state *t = base_calloc(1, sizeof(*t));
+	struct tool_state *t = base_calloc(1, sizeof(*t)), *old;
 	char *connector = unpack_strdup(u), space[1024];
 	struct slice tool = unpack_slice(u);
 	unsigned k = unpack_u8(u);
@@ -379,8 +380,13 @@ on_tool_put(struct flow *f, struct unpack *u)
 	}
 	t->klass = (enum conf_class)k;
 	t->classified = t->klass != CONF_UNKNOWN;
-	free(map_put(&f->tools, tool_key(space, sizeof(space), connector,
-	    tool), t));
+	old = map_put(&f->tools, tool_key(space, sizeof(space), connector,
+	    tool), t);
+	/* A tool that was only seen leaves the list as it is. */
+	if (old == NULL ? t->classified : old->klass != t->klass ||
+	    old->enabled != t->enabled || old->approval != t->approval)
+		(void)lists_drop(f, connector);
+	free(old);
 	free(connector);
 	return 0;
 }
@@ -431,6 +437,7 @@ on_connector_put(struct flow *f, struct unpack *u)
 	unsigned s = unpack_u8(u);
 	int r = -1;
 
+	(void)lists_drop(f, name);
 	if (unpack_done(u) && s < POLICY_STATES) {
 		map_put(&f->states, slice_str(name),
 		    (void *)(uintptr_t)(s + 1));
@@ -463,6 +470,7 @@ on_kill_state(struct flow *f, struct unpack *u)
 		free(reason);
 	free(old);
 	free(target);
+	lists_drop_all(f);
 	return 0;
 }
 
@@ -778,9 +786,12 @@ on_broker(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 		f->synced = true;
 		hold_again(f);
 		away_tell(f);
+		lists_tell(f);
 		return unpack_done(&u) ? 0 : -1;
 	case MSG_CANCEL_CALL:
 		return on_cancel(f, &u);
+	case MSG_TOOLS_REFRESH:
+		return lists_on_refresh(f, &u);
 	default:
 		return -1;
 	}

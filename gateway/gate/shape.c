@@ -232,14 +232,14 @@ rows_apply(struct skips *s, uint32_t node, const struct row *rows)
 	enum json_type type = json_typeof(d, node);
 	const struct row *r;
 
+	uint32_t end = type == 0 ? 0 : d->nodes[node].end;
+
 	if (type == JSON_ARRAY && rows->n == 1 && rows->key[0] == '*')
-		for (uint32_t i = json_first(d, node); i != JSON_NONE;
-		    i = json_next(d, node, i))
+		for (uint32_t i = node + 1; i < end; i = d->nodes[i].end)
 			row_apply(s, node, i, rows);
 	if (type != JSON_OBJECT)
 		return;
-	for (uint32_t i = json_first(d, node); i != JSON_NONE;
-	    i = json_next(d, node, i + 1))
+	for (uint32_t i = node + 1; i < end; i = d->nodes[i + 1].end)
 		if ((r = row_of(d, i, rows)) != NULL)
 			row_apply(s, node, i + 1, r);
 }

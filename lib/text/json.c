@@ -7,14 +7,11 @@
  */
 #include "json.h"
 
-#include <endian.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 #include <stdarg.h>
 #include <stdlib.h>
 
 #include "map.h"
+#include "plain.h"
 #include "utf8.h"
 
 #define NODES_FIRST 64
@@ -196,60 +193,6 @@ escape_read(const char *p, const char *end, uint32_t *cp_r)
 	return 12;
 }
 
-/* The high bit of each byte that is a quote, a backslash, a control or not
- * ASCII; the lowest one set is exact. */
-static inline uint64_t
-specials(uint64_t v)
-{
-	const uint64_t ones = 0x0101010101010101, highs = ones << 7;
-	uint64_t q = v ^ ones * '"', b = v ^ ones * '\\';
-
-	return (v | ((q - ones) & ~q) | ((b - ones) & ~b) |
-	    ((v - ones * 0x20) & ~v)) & highs;
-}
-
-#ifdef __SSE2__
-/* A bit for each of 16 bytes that is one of them. */
-static inline unsigned
-specials16(const char *p)
-{
-	__m128i v = _mm_loadu_si128((const __m128i *)p);
-	/* Signed: all that is not ASCII is below a space, too. */
-	__m128i hit = _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)),
-	    _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
-	    _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
-
-	return (unsigned)_mm_movemask_epi8(hit);
-}
-#endif
-
-static inline const char *
-skip_plain(const char *p, const char *end)
-{
-#ifdef __SSE2__
-	while (end - p >= 16) {
-		unsigned at = specials16(p);
-
-		if (at != 0)
-			return p + __builtin_ctz(at);
-		p += 16;
-	}
-#endif
-	while (end - p >= 8) {
-		uint64_t v, hit;
-
-		memcpy(&v, p, 8);
-		hit = specials(le64toh(v));
-		if (hit != 0)
-			return p + __builtin_ctzll(hit) / 8;
-		p += 8;
-	}
-	while (p < end && (unsigned char)*p >= 0x20 &&
-	    (unsigned char)*p < 0x80 && *p != '"' && *p != '\\')
-		p++;
-	return p;
-}
-
 /* From the opening quote to behind the closing one; *flags_r as the node's. */
 static NOINLINE enum json_error
 string_scan(struct reader *r, uint8_t *flags_r)
@@ -259,7 +202,7 @@ string_scan(struct reader *r, uint8_t *flags_r)
 	unsigned len;
 
 	for (;;) {
-		p = skip_plain(p, r->end);
+		p = plain_skip(p, r->end);
 		if (p == r->end)
 			return fail(r, JSON_E_SYNTAX, p);
 		if (*p == '"') {
@@ -296,7 +239,7 @@ string_short(struct reader *r)
 
 	if (r->end - p < 16)
 		return false;
-	at = specials16(p);
+	at = plain_not16(p);
 	if (at == 0 || p[__builtin_ctz(at)] != '"')
 		return false;
 	r->p = p + __builtin_ctz(at) + 1;

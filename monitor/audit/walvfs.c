@@ -250,6 +250,10 @@ const char *
 walvfs_name(void)
 {
 	if (real_vfs == NULL) {
+		/* No threads here: no locks then. Too late (and slower) when
+		 * SQLite is in use already. */
+		(void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+		(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 		real_vfs = sqlite3_vfs_find(NULL);
 		ASSERT(real_vfs != NULL);
 		own_vfs = *real_vfs;

@@ -13,25 +13,19 @@ import sys
 import tempfile
 
 import sdkcases
+import toolchains
 from support import (BIN, SLOW, Certificates, Suite, call, check, curl,
                      equal, free_port, has, hasnt, raw)
 from upstreams import Upstream
 
 HERE = pathlib.Path(__file__).resolve().parent / "sdk/onramps"
-VENV = sdkcases.ROOT / "build/e2e-onramps-venv"
 SELF = "https://trust.portreeve.internal/"
 TRUSTED = "This client uses the Portreeve proxy and trusts its CA."
 
-
-def install():
-    pins = HERE / "requirements.txt"
-    sdkcases.run(sys.executable, "-m", "venv", VENV)
-    sdkcases.run(VENV / "bin/pip", "-q", "--disable-pip-version-check",
-                 "install", "--no-deps", "-r", pins)
-
-
-sdkcases.installed(VENV, [HERE / "requirements.txt"], install)
 NODE = sdkcases.node()
+GO = pathlib.Path(toolchains.go())
+toolchains.java()
+PY = toolchains.python()
 top = pathlib.Path(tempfile.mkdtemp(prefix="portreeve-onramps."))
 top.chmod(0o755)
 suite = Suite("test_onramps")
@@ -102,7 +96,6 @@ if system_node:
         else:
             check(code != 0 and TRUSTED not in out, out)
             has(err, "Node needs 24 or newer")
-PY = VENV / "bin/python"
 for name, code in {
         "urllib": f"import urllib.request as u;"
                   f"print(u.urlopen('{SELF}').read().decode())",
@@ -110,24 +103,21 @@ for name, code in {
         "httpx": f"import httpx; print(httpx.get('{SELF}').text)"}.items():
     with suite.case(f"Python: {name}"):
         trusted("python", f'{PY} -c "{code}"')
-if shutil.which("javac"):
-    with suite.case("Java: JAVA_TOOL_OPTIONS and the generated trust store"):
-        code, out, err = shell("java", f"java {HERE}/Trust.java {SELF}; java "
-                               f"{HERE}/Trust.java {up.url('/v1/list')}")
-        equal(code, 0, err)
-        has(out, TRUSTED, '"path": "/v1/list"')
-        store = top / ".cache/portreeve/truststore.p12"
-        out = subprocess.run(["keytool", "-list", "-keystore", store,
-                              "-storepass", "changeit"], text=True,
-                             capture_output=True)
-        want = (top / ".cache/portreeve/ca-bundle.pem").read_text().count(
-            "BEGIN CERTIFICATE")
-        equal(out.stdout.count("trustedCertEntry"), want, out.stdout[-500:])
-go = shutil.which("go")
-if go:
-    with suite.case("Go: SSL_CERT_FILE and the proxy"):
-        trusted("go", f"GOFLAGS=-mod=mod GO111MODULE=off GOCACHE={top}/go "
-                f"go run {HERE}/trust.go {SELF}", timeout=240)
+with suite.case("Java: JAVA_TOOL_OPTIONS and the generated trust store"):
+    code, out, err = shell("java", f"java {HERE}/Trust.java {SELF}; java "
+                           f"{HERE}/Trust.java {up.url('/v1/list')}")
+    equal(code, 0, err)
+    has(out, TRUSTED, '"path": "/v1/list"')
+    store = top / ".cache/portreeve/truststore.p12"
+    out = subprocess.run(["keytool", "-list", "-keystore", store,
+                          "-storepass", "changeit"], text=True,
+                         capture_output=True)
+    want = (top / ".cache/portreeve/ca-bundle.pem").read_text().count(
+        "BEGIN CERTIFICATE")
+    equal(out.stdout.count("trustedCertEntry"), want, out.stdout[-500:])
+with suite.case("Go: SSL_CERT_FILE and the proxy"):
+    trusted("go", f"GOFLAGS=-mod=mod GO111MODULE=off GOCACHE={top}/go "
+            f"{GO} run {HERE}/trust.go {SELF}", timeout=240)
 
 with suite.case("a client that does not trust the CA is told by TLS"):
     p = subprocess.run(["curl", "-sS", "-x", gw.proxy_url(token), SELF],
@@ -287,19 +277,18 @@ with suite.case("doctor: what is well, and the one connector that is down"):
     bin_dir = top / "bin"
     bin_dir.mkdir()
     (bin_dir / "node").symlink_to(NODE)
-    code, rows = doctor(env={"PATH": f"{bin_dir}:{clean['PATH']}"})
+    code, rows = doctor(env={"PATH": ":".join(
+        (str(bin_dir), str(GO.parent), clean["PATH"]))})
     equal(code, 1)
     bad = {k: v for k, v in rows.items() if v["state"] == "fail"}
     equal(list(bad), ["connector down"], bad)
     for name in ("configuration", "operator.sock", "keeper.sock", "proxies",
                  "ledger", "CA", "connector tools", "connector rest",
                  "runtime curl", "runtime git", "runtime node",
-                 "runtime python", f"explicit 127.0.0.1:{gw.proxy_port}",
+                 "runtime python", "runtime java", "runtime go",
+                 f"explicit 127.0.0.1:{gw.proxy_port}",
                  f"mount 127.0.0.1:{gw.mount_port}"):
         equal(rows[name]["state"], "ok", rows[name])
-    for name in ("java", "go"):
-        if shutil.which({"java": "javac"}.get(name, name)):
-            equal(rows[f"runtime {name}"]["state"], "ok", rows)
     rows = json.loads(gw.cli("session", "ls", "--json").stdout)["sessions"]
     equal([r for r in rows if r["user"] == "doctor"], [])
 with suite.case("doctor: a client that goes around the proxy is told of"):

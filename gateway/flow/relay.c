@@ -511,14 +511,33 @@ feed_sse(struct exchange *ex, struct slice data)
 
 /* --- the pump --------------------------------------------------------------------------- */
 
+/* The body has no length and is larger than what is read whole. */
+static void
+too_large(struct exchange *ex, struct slice data)
+{
+	/* Of some nobody has said yet that they may go uninspected; a decoded
+	 * one has met the decoder's own limit. */
+	if (ex->hold_stream || ex->decoded || ex->resp_media == MEDIA_NONE ||
+	    !exchange_exception(ex, REASON_BODY_TOO_LARGE, "response")) {
+		refuse_response(ex, REASON_BODY_TOO_LARGE, "(the response)");
+		return;
+	}
+	ex->c->out.max += ex->rbody.len;
+	begin_stream(ex);
+	if (!ex->over)
+		write_client(ex, buf_slice(&ex->rbody));
+	if (!ex->over)
+		write_client(ex, data);
+	buf_wipe_free(&ex->rbody);
+}
+
 static void
 on_body(struct exchange *ex, struct slice data)
 {
 	switch (ex->mode) {
 	case RESP_WHOLE:
 		if (buf_add_slice(&ex->rbody, data) != 0)
-			refuse_response(ex, REASON_BODY_TOO_LARGE,
-			    "(the response)");
+			too_large(ex, data);
 		break;
 	case RESP_SSE:
 		feed_sse(ex, data);

@@ -387,6 +387,19 @@ with suite.case("/mcp: agents are told when tools change"):
         line = r.readline()
         check(line, "the stream ended")
 
+with suite.case("/mcp: a server that says so on its own stream is heard"):
+    all_.tools()
+    asked = notes.count("tools/list")
+    until("its stream is open", lambda: len(notes.streams) > 1)
+    notes.push({"jsonrpc": "2.0", "method":
+                "notifications/tools/list_changed"})
+    line = b""
+    while b"list_changed" not in line:
+        line = r.readline()
+        check(line, "the stream ended")
+    until("it is asked again", lambda: all_.tools() and
+          notes.count("tools/list") == asked + 1)
+
 with suite.case("/mcp: the session's end ends those with the servers"):
     n = len(notes.deleted)
     d, r2 = all_.http("DELETE")
@@ -483,6 +496,13 @@ with suite.case("deferred: only for what /mcp offers"):
     p = gw.cli("check", conf, ok=False)
     has(p.stdout + p.stderr, "bad.yaml:", "deferred: is for what /mcp offers")
     (gw.dir / "connectors.d/bad.yaml").unlink()
+
+with suite.case("/mcp: the mount itself can be killed"):
+    gw.cli("kill", "connector/aggregate", "--reason", "closed", "--force")
+    has(json.dumps(late.ask("tools/list")), "kill switch", "closed")
+    has(json.dumps(late.call("tool_search", query="x")), "kill switch")
+    gw.cli("revive", "connector/aggregate", "--reason", "r")
+    equal(late.tools()[0], "tool_search")
 
 with suite.case("/mcp: no connector may have its name"):
     gw.connector("aggregate", {"url": notes.url()})

@@ -187,11 +187,58 @@ agg_up_of(struct exchange *ex)
 	return up;
 }
 
+/* --- the servers' own streams -------------------------------------------------------- */
+
+static void
+on_heard(void *ctx, struct conn *c, struct slice data, bool end)
+{
+	struct agg_up *up = ctx;
+
+	(void)c;
+	(void)data;
+	if (end)
+		up->listening = NULL;
+}
+
+static void
+listen_to(struct agg_up *up, struct exchange *stream)
+{
+	if (up->listening == NULL && up->state == AGG_OPEN && !stream->over)
+		up->listening = agg_send(stream->c, up->agg,
+		    http1_field_known(stream->req, HTTP1_F_AUTHORIZATION),
+		    up->connector, "GET", slice_make(NULL, 0), on_heard, up);
+}
+
+void
+agg_listen(struct exchange *stream)
+{
+	list_each(it, &stream->agg->ups)
+		listen_to(list_entry(it, struct agg_up, link), stream);
+}
+
+static void
+stop_listening(struct agg_up *up)
+{
+	if (up->listening != NULL)
+		conn_inner_drop(up->listening);
+	up->listening = NULL;
+}
+
+void
+agg_stream_gone(struct agg *a)
+{
+	if (!list_empty(&a->streams))
+		return;
+	list_each(it, &a->ups)
+		stop_listening(list_entry(it, struct agg_up, link));
+}
+
 /* --- opening ------------------------------------------------------------------------- */
 
 static void
 forget(struct agg_up *up)
 {
+	stop_listening(up);
 	free(up->session);
 	free(up->version);
 	up->session = up->version = NULL;
@@ -210,6 +257,9 @@ opened(struct agg_up *up, bool ok)
 	free(up->authorization);
 	up->authorization = NULL;
 	up->state = ok ? AGG_OPEN : AGG_CLOSED;
+	if (ok && !list_empty(&a->streams))
+		listen_to(up, list_entry(a->streams.next, struct exchange,
+		    agg_link));
 	while (!list_empty(&up->waiting)) {
 		struct exchange *ex = list_entry(up->waiting.next,
 		    struct exchange, agg_link);
@@ -232,9 +282,13 @@ opened(struct agg_up *up, bool ok)
 static bool
 spoken(const char *version)
 {
-	return version != NULL && strlen(version) == 10 &&
-	    strcmp(version, "2025-03-26") >= 0 &&
-	    strcmp(version, "2025-11-25") <= 0;
+	static const char *const ours[] = { "2025-03-26", AGG_REVISION,
+		"2025-11-25" };
+
+	for (size_t i = 0; version != NULL && i < ARRAY_LEN(ours); i++)
+		if (strcmp(version, ours[i]) == 0)
+			return true;
+	return false;
 }
 
 static void

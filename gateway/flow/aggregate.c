@@ -263,21 +263,13 @@ on_sign(void *ctx)
 static enum step_result
 open_stream(struct exchange *ex)
 {
-	struct buf *o = &ex->c->out;
-
-	if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
-	    http1_write_field(o, SLICE("Content-Type"),
-	    SLICE("text/event-stream")) != 0 ||
-	    http1_write_field(o, SLICE("Cache-Control"),
-	    SLICE("no-cache")) != 0 ||
-	    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
-	    http1_write_end(o) != 0 || http1_write_chunk(o,
-	    SLICE(":\n\n")) != 0)
+	if (!call_begin_stream(ex))
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE, "%s", "");
-	ex->head_out = ex->chunked_out = ex->request_head_sent = true;
+	ex->request_head_sent = true;
 	ex->status = 200;
 	ex->resp_media = MEDIA_SSE;
 	list_append(&ex->agg->streams, &ex->agg_link);
+	agg_listen(ex);
 	loop_timer_del(ex->timer);
 	ex->timer = loop_timer_new(ex->f->loop, on_sign, ex);
 	loop_timer_set(ex->timer, STREAM_SIGN_MS);
@@ -373,6 +365,8 @@ aggregate_leave(struct exchange *ex)
 {
 	list_remove(&ex->agg_link);
 	agg_list_free(ex);
+	if (ex->agg != NULL && ex->whole)
+		agg_stream_gone(ex->agg);
 	agg_unref(ex->agg);
 	ex->agg = NULL;
 }

@@ -27,6 +27,7 @@ struct agg_up {
 	enum { AGG_CLOSED, AGG_OPENING, AGG_OPEN } state;
 	struct list waiting;		/* exchanges, by agg_link */
 	struct inner in;
+	struct conn *listening;		/* to the server's own stream, or NULL */
 	char *authorization;		/* while it is being opened */
 	bool greeted;			/* initialize is answered */
 	char why[256];
@@ -58,6 +59,11 @@ enum step_result agg_open(struct exchange *ex);
 struct conn *agg_send(struct conn *like, struct agg *a,
     struct slice authorization, const char *connector, const char *verb,
     struct slice body, inner_fn *fn, void *ctx);
+/* The agent opened a stream: so are the servers' own, for what they say of
+ * their tools (lists_look()); the rest of it goes nowhere. */
+void agg_listen(struct exchange *stream);
+/* A stream has left: after the last one nobody listens. */
+void agg_stream_gone(struct agg *a);
 /* notifications/tools/list_changed on the session's streams. */
 void agg_tell_changed(struct agg *a);
 /* May this session's agent see tools of the view's connector `at`? */

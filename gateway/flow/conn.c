@@ -154,7 +154,8 @@ conn_keep_leftover(struct conn *c, const struct exchange *ex)
 		l->epoch = ex->kill_epoch;
 	if (ex->ws == NULL)
 		l->n = 0;		/* else its tools are in there */
-	if (c->out.len == 0 || ex->resp == NULL || ex->con == NULL)
+	if (c->out.len == 0 || ex->con == NULL ||
+	    (ex->resp == NULL && ex->gate == NULL))
 		return;
 	l->hash[l->n++] = ex->view->kill_hash[ex->con_at];
 	l->hash[l->n++] = ex->session->kill_session;

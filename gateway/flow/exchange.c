@@ -74,6 +74,7 @@ exchange_free(struct exchange *ex)
 	asked_end(ex);
 	batch_free(ex);
 	websocket_free(ex);
+	gateapi_end(ex);
 	aggregate_leave(ex);
 	oldsse_end(ex);
 	upstream_cancel(ex->ureq);
@@ -349,6 +350,10 @@ exchange_say_no(struct exchange *ex, struct uuid event)
 	if (ex->message && (ex->con == NULL || ex->con->kind != CONNECTOR_MCP ||
 	    (ex->msg.kind != MCP_REQUEST && !ex->hold_stream)))
 		return websocket_message_say_no(ex, text, event);
+	if (ex->gate != NULL && gateapi_say_no(ex, http_status(ex), id, text)) {
+		ex->delivered = true;
+		return true;
+	}
 	if (ex->con != NULL && ex->con->kind == CONNECTOR_MCP &&
 	    (ex->msg.kind == MCP_REQUEST || ex->hold_stream ||
 	    revision_modern_refusal(ex, http_status(ex))))

@@ -75,6 +75,9 @@ websocket_receive(struct exchange *ex)
 	if (!ex->con->http.websocket)
 		return exchange_refuse(ex, REASON_WEBSOCKET, "An admin opens "
 		    "it with `websocket: inspect` in the connector's file.");
+	if (gql_is_here(ex))
+		return exchange_refuse(ex, REASON_WEBSOCKET, "GraphQL "
+		    "documents are not read from messages.");
 	if (h->method_id != HTTP1_M_GET || h->framing != HTTP1_BODY_NONE)
 		return bad_handshake(ex, "a GET without a body begins it");
 	if (http1_field_count(h, "sec-websocket-version") != 1 ||

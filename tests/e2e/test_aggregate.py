@@ -371,6 +371,27 @@ with suite.case("/mcp: a server that forgot its sessions gets new ones"):
     until("no call was decided twice", lambda: len(gw.events(
         type="call.decision", method="tools/call", tool="search")) == 3)
 
+with suite.case("/mcp: a server's 404 is not about the agent's session"):
+    notes.refuse = 404
+    before = len(notes.calls())
+    r = all_.call("notes__search", q="x")
+    equal(all_.status, 200)
+    check(r["result"]["isError"], r)
+    has(json.dumps(r), "lost the session")
+    equal(len(notes.calls()), before + 2)
+    notes.refuse = 0
+    has(json.dumps(all_.call("notes__search", q="x")), "notes:search")
+
+with suite.case("/mcp: a call that gets a 400 is not sent again"):
+    notes.refuse = 400
+    sent = len(notes.calls())
+    r = all_.call("notes__search", q="once")
+    equal(all_.status, 200)
+    check(r["result"]["isError"], r)
+    equal(len(notes.calls()), sent + 1)
+    notes.refuse = 0
+    has(json.dumps(all_.call("notes__search", q="x")), "notes:search")
+
 with suite.case("/mcp: a server that is away does not break the list"):
     fresh.stop()
     equal(all_.tools(), [n for n in NAMES if not n.startswith("fresh")])
@@ -386,6 +407,19 @@ with suite.case("/mcp: agents are told when tools change"):
     while b"list_changed" not in line:
         line = r.readline()
         check(line, "the stream ended")
+
+with suite.case("/mcp: a server that says so on its own stream is heard"):
+    all_.tools()
+    asked = notes.count("tools/list")
+    until("its stream is open", lambda: len(notes.streams) > 1)
+    notes.push({"jsonrpc": "2.0", "method":
+                "notifications/tools/list_changed"})
+    line = b""
+    while b"list_changed" not in line:
+        line = r.readline()
+        check(line, "the stream ended")
+    until("it is asked again", lambda: all_.tools() and
+          notes.count("tools/list") == asked + 1)
 
 with suite.case("/mcp: the session's end ends those with the servers"):
     n = len(notes.deleted)
@@ -483,6 +517,13 @@ with suite.case("deferred: only for what /mcp offers"):
     p = gw.cli("check", conf, ok=False)
     has(p.stdout + p.stderr, "bad.yaml:", "deferred: is for what /mcp offers")
     (gw.dir / "connectors.d/bad.yaml").unlink()
+
+with suite.case("/mcp: the mount itself can be killed"):
+    gw.cli("kill", "connector/aggregate", "--reason", "closed", "--force")
+    has(json.dumps(late.ask("tools/list")), "kill switch", "closed")
+    has(json.dumps(late.call("tool_search", query="x")), "kill switch")
+    gw.cli("revive", "connector/aggregate", "--reason", "r")
+    equal(late.tools()[0], "tool_search")
 
 with suite.case("/mcp: no connector may have its name"):
     gw.connector("aggregate", {"url": notes.url()})

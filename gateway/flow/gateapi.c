@@ -184,6 +184,7 @@ gateapi_receive(struct exchange *ex)
 	struct media m;
 	unsigned wait_s;
 
+	ex->gated = true;
 	ex->gate_verb = gateask_path(h->path, &ex->gate_call);
 	if (ex->gate_verb == GATEASK_NONE)
 		return refuse_form(ex, 404, "There are /v1/gate, "

@@ -242,6 +242,22 @@ on_body_time(void *ctx)
 	exchange_answer_refusal(ex);
 }
 
+/* A chunked body turns out to be larger than what is read whole: where the
+ * exception allows those whose head says so, it allows this one. What was read
+ * goes first. */
+static bool
+stream_the_rest(struct exchange *ex, struct slice data)
+{
+	if (ex->con->kind == CONNECTOR_MCP || ex->stdio ||
+	    !exchange_exception(ex, REASON_BODY_TOO_LARGE, "request"))
+		return false;
+	ex->gated = false;
+	ex->req->expect_continue = false;	/* it has come */
+	ex->body.max += data.n;
+	ex->body.full = false;
+	return buf_add_slice(&ex->body, data) == 0;
+}
+
 static enum step_result
 read_body(struct exchange *ex)
 {
@@ -253,14 +269,15 @@ read_body(struct exchange *ex)
 		enum http1_result r = http1_body_next(&ex->req_body, &in,
 		    &data);
 
-		if (r == HTTP1_DATA && buf_add_slice(&ex->body, data) != 0) {
+		if (r == HTTP1_DATA && buf_add_slice(&ex->body, data) != 0 &&
+		    !stream_the_rest(ex, data)) {
 			ex->keep_alive = false;
 			return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 			    "At most %lld bytes.",
 			    (long long)ex->view->conf->limits.body);
 		}
 		buf_consume(&ex->c->in, before - in.n);
-		if (r == HTTP1_DATA)
+		if (r == HTTP1_DATA && ex->gated)
 			continue;
 		if (r == HTTP1_ERROR) {
 			ex->refusal_word = http1_error_word(ex->req_body.error);
@@ -271,11 +288,11 @@ read_body(struct exchange *ex)
 		break;
 	}
 	ex->bytes_in = ex->body.len;
-	if (http1_body_done(&ex->req_body)) {
+	if (http1_body_done(&ex->req_body) || !ex->gated) {
 		ex->waiting_body = false;
 		if (ex->timer != NULL)
 			loop_timer_stop(ex->timer);
-		return ex->body_coded ? content_decode_request(ex) : STEP_DONE;
+		return ex->body_coded && ex->gated ? content_decode_request(ex) : STEP_DONE;
 	}
 	if (!ex->waiting_body) {
 		ex->waiting_body = true;
@@ -418,7 +435,8 @@ classify_mcp(struct exchange *ex)
 	if (ex->media != MEDIA_JSON)
 		return exchange_refuse(ex, REASON_MEDIA,
 		    "MCP messages are application/json.");
-	if (json_index(&ex->doc, buf_slice(&ex->body), NULL) != JSON_OK)
+	if (json_index(&ex->doc, buf_slice(&ex->body),
+	    &json_limits_inside) != JSON_OK)
 		return exchange_unparseable(ex, json_error_text(ex->doc.error));
 	mcp_read(&ex->doc, 0, &ex->msg);
 	if (ex->msg.kind == MCP_BATCH)
@@ -430,6 +448,8 @@ classify_mcp(struct exchange *ex)
 	a->operation = ex->msg.kind == MCP_RESPONSE ? ACTION_PROTOCOL :
 	    ex->msg.operation;
 	a->tool = ex->msg.tool;
+	if (mcp_names_uri(ex->msg.method))
+		content_redact_uri(ex);
 	if (!ex->reclassify && revision_check(ex) != STEP_DONE)
 		return STEP_REFUSE;
 	if (ex->msg.cancel_id.n > 0)
@@ -883,6 +903,8 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id,
 	r |= http1_write_end(o);
 	if (ex->gated)
 		r |= buf_add_slice(o, body);
+	else if (ex->body.len > 0)	/* read before it was too large */
+		r |= http1_write_chunk(o, body);
 	return r;
 }
 

@@ -99,8 +99,9 @@ limit(struct exchange *ex, enum redact_result r)
 static enum step_result
 refuse_url(struct exchange *ex, const char *rule)
 {
-	return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "The URL holds a "
-	    "value that must not leave (%s).", rule);
+	return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "The %s holds a "
+	    "value that must not leave (%s).", ex->uri_hit ? "URI" : "URL",
+	    rule);
 }
 
 /* The part of a URL as it may be shown; *r_r says what was found in it. */
@@ -183,6 +184,37 @@ content_redact_target(struct exchange *ex)
 	ex->url_rule = r == REDACT_CHANGED && ex->redact_out.n > 0 ?
 	    ex->redact_out.items[0].id : "redactor-limit";
 	ex->target = arena_strdup(ex->a, clean);
+}
+
+/* A URI names a resource and is no text that could be given redacted: what is
+ * found in it refuses the call, and no event shows it. */
+void
+content_redact_uri(struct exchange *ex)
+{
+	uint32_t node = json_path(&ex->doc, 0, "params", "uri", NULL);
+	struct redact_report rep = { 0 };
+	enum redact_result r;
+	struct slice clean;
+	struct buf uri;
+
+	ex->uri_hit = false;
+	if (node == JSON_NONE)
+		node = json_path(&ex->doc, 0, "params", "ref", "uri", NULL);
+	if (json_typeof(&ex->doc, node) != JSON_STRING)
+		return;
+	buf_init(&uri, json_raw(&ex->doc, node).n);
+	clean = json_decode(&ex->doc, node, &uri) != 0 ? SLICE("") :
+	    clean_url(ex, buf_slice(&uri), &rep, &r);
+	if (clean.n > 0 && r == REDACT_CLEAN) {
+		buf_wipe_free(&uri);
+		return;
+	}
+	add_report(&ex->redact_out, &rep);
+	ex->uri_hit = true;
+	ex->url_rule = rep.n > 0 ? rep.items[0].id : "redactor-limit";
+	if (ex->action.tool.n > 0)
+		ex->action.tool = clean;
+	buf_wipe_free(&uri);
 }
 
 /* The arguments as they now stand in the rewritten message. */
@@ -477,7 +509,7 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
 	int ret = 0;
 
 	spare_doc(ex->f, &d);
-	ex->text_json = json_index(&d, text, NULL) == JSON_OK;
+	ex->text_json = json_index(&d, text, &json_limits_inside) == JSON_OK;
 	if (!ex->text_json) {
 		const char *why = json_error_text(d.error);
 

@@ -408,7 +408,8 @@ struct exchange {
 	struct action action;
 	char *target;			/* as the redactor left it */
 	struct graphql *gql;		/* its fields: "query.NAME"; or NULL */
-	const char *url_rule;		/* what it found in the URL, or NULL */
+	const char *url_rule;		/* what it found in the URL or URI, or NULL */
+	bool uri_hit;			/* in the URI, of MCP */
 	struct policy_verdict verdict;
 	enum policy_advice advice;
 	char *advice_rule, *advice_title;
@@ -718,6 +719,8 @@ enum reason content_coding_reason(enum coding_error e);
 /* Redacts ex->target, which every event of the call repeats; what is found
  * is in ex->url_rule, and REDACT_OUT refuses: a URL cannot be changed. */
 void content_redact_target(struct exchange *ex);
+/* Of an MCP message: the resource's URI, like the target. */
+void content_redact_uri(struct exchange *ex);
 /* A part of the URL as it may be shown. */
 struct slice content_clean(struct exchange *ex, struct slice part);
 /* A text beside the arguments, as it may be shown: itself, or in the arena. */

@@ -75,7 +75,7 @@ def rows(agent, want=1):
 program = top / "get"
 subprocess.run([GO, "build", "-o", program, HERE / "trust.go"], check=True,
                env={**clean, "GO111MODULE": "off", "GOFLAGS": "",
-                    "GOCACHE": str(sdkcases.ROOT / "build/e2e-go-cache")})
+                    "GOCACHE": toolchains.GO_CACHE})
 CLIENTS = {
     # runtime: command, how it refuses, User-Agent of its CONNECT. A JDK of 17
     # closes in the handshake, others may send the alert.

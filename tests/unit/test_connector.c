@@ -173,6 +173,17 @@ test_errors(void **st)
 		{ BASE "credential: { type: bearer }\n", "credential.name" },
 		{ BASE "credential: { name: g, type: header }\n",
 		    "credential.header: is required" },
+		{ BASE "tools_cache: never\n", "c.yaml:4:14: " },
+		{ BASE "tools_cache: 2d\n", "c.yaml:4:14: .*1s to 24h" },
+		{ BASE "kind: rest\ntools_cache: 10m\n",
+		    "c.yaml:5:14: .*kind mcp" },
+		{ BASE "deferred: maybe\n", "c.yaml:4:11: " },
+		{ BASE "kind: rest\ndeferred: true\n",
+		    "c.yaml:5:11: deferred: .*kind mcp" },
+		{ BASE "kind: rest\ntools: { t: { deferred: false } }\n",
+		    "c.yaml:5:25: deferred: .*kind mcp" },
+		{ "name: aggregate\nurl: https://a.example/\nagents: [a]\n",
+		    "c.yaml:1:7: .*the mount of all connectors" },
 		{ BASE "redaction: [email]\n", "c.yaml:4:12: " },
 		{ BASE "server_requests: { smapling: deny }\n",
 		    "c.yaml:4:20: .*did you mean `sampling`" },
@@ -339,6 +350,45 @@ test_defaults(void **st)
 	assert_null(c->off_results);
 	assert_string_equal(c->credential, "");
 	assert_memory_equal(c->matrix, conf.matrix, sizeof(conf.matrix));
+	connector_set_free(set);
+}
+
+static void
+test_lists(void **st)
+{
+	struct connector_set *set = compile(BASE);
+	struct connector *c = &set->v[0], *all = connector_aggregate(set);
+
+	(void)st;
+	assert_int_equal(c->tools_cache_ms, 600000);
+	assert_false(connector_defers(c, SLICE("x")));
+	assert_false(connector_defers_any(c));
+	/* In no search, and read-only for everybody. */
+	assert_string_equal(all->name, CONNECTOR_AGGREGATE);
+	assert_null(connector_named(set, SLICE(CONNECTOR_AGGREGATE)));
+	assert_true(connector_allows_agent(all, "anybody"));
+	for (int t = 0; t < CONF_TRUSTS; t++) {
+		assert_int_equal(all->matrix[t][CONF_READ_ONLY], CONF_ALLOW);
+		assert_int_equal(all->matrix[t][CONF_UNKNOWN], CONF_DENY);
+	}
+	assert_int_equal(connector_tool(all, SLICE(CONNECTOR_SEARCH))->klass,
+	    CONF_READ_ONLY);
+	connector_set_free(set);
+	set = compile(BASE "tools_cache: off\ndeferred: true\n"
+	    "tools: { a: {}, b: { deferred: false } }\n");
+	c = &set->v[0];
+	assert_int_equal(c->tools_cache_ms, 0);
+	assert_true(connector_defers(c, SLICE("a")));
+	assert_false(connector_defers(c, SLICE("b")));
+	assert_true(connector_defers(c, SLICE("of no file")));
+	connector_set_free(set);
+	set = compile(BASE "tools_cache: 90s\n"
+	    "tools: { a: {}, b: { deferred: true } }\n");
+	c = &set->v[0];
+	assert_int_equal(c->tools_cache_ms, 90000);
+	assert_true(connector_defers_any(c));
+	assert_true(connector_defers(c, SLICE("b")));
+	assert_false(connector_defers(c, SLICE("a")));
 	connector_set_free(set);
 }
 
@@ -666,6 +716,7 @@ main(void)
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_redaction),
 		cmocka_unit_test(test_asks),
 		cmocka_unit_test(test_templates),

@@ -47,7 +47,7 @@ give_up(struct exchange *ex, struct gate *g,
 	jsonw_str(&w, "outcome", "cancelled");
 	jsonw_object_end(&w);
 	if (g->waiter != NULL)
-		gateapi_answer_held(g);		/* the next question will say it */
+		gateapi_answer_held(g);	/* the next question will say it */
 	gateapi_forget(g);
 	if (!gateapi_answer(ex, 200, buf_slice(&b)))
 		log_error("an answer of the gate API did not fit");

@@ -1,5 +1,6 @@
 /* connector - see connector.h: what roles do with the compiled registry. */
 #include "connector.h"
+#include "connector_builtin.h"
 
 #include <stdlib.h>
 
@@ -179,8 +180,10 @@ unpack_connector(struct unpack *u, struct connector *c)
 		o->name = o->tool.name;
 	}
 	c->stdio = unpack_stdio(u);
-	if ((c->nhosts == 0) != (c->stdio != NULL) || (c->stdio != NULL &&
-	    c->kind != CONNECTOR_MCP))
+	c->builtin = connector_builtin_unpack(u);
+	if ((c->nhosts == 0) != (c->stdio != NULL || c->builtin != NULL) ||
+	    (c->stdio != NULL && c->kind != CONNECTOR_MCP) ||
+	    (c->builtin != NULL) != (c->kind == CONNECTOR_BUILTIN))
 		u->bad = true;
 }
 
@@ -264,6 +267,7 @@ connector_clear(struct connector *c)
 		free(c->operations[i].path);
 	}
 	free_stdio(c->stdio);
+	connector_builtin_free(c->builtin);
 	free(c->off_arguments);
 	free(c->off_results);
 	free(c->hosts);

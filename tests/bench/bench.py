@@ -386,6 +386,61 @@ def kill_result(r, other, began, ended, out):
     tell(f"{n}, neighbour's call meanwhile, worst", max(during), "ms")
 
 
+MATRIX_SECONDS = "2"
+CELLS = [(size, conns) for size in ("1 KB", "100 KB") for conns in (1, 200)]
+
+
+def matrix_h1(x, size, conns):
+    path, body = (("/size/900", "body") if size == "1 KB" else
+                  (f"/size/{rig.BIG}", "small"))
+    return measure(x, f"h1, {size}", "-b", x.scene.dir / body, "-p", path,
+                   "-c", conns, "-w", "1", "-d", MATRIX_SECONDS)
+
+
+def matrix_h2(x, size, conns):
+    path, body = (("/", "body") if size == "1 KB" else
+                  (f"/size/{rig.BIG}", "small"))
+    return rig.measure_h2(x, conns, 1, MATRIX_SECONDS, path, body)
+
+
+def matrix(b):
+    """HTTP/1.1 and HTTP/2 on both sides, calls with answers of 1 KB and of
+    100 KB, 1 and 200 connections."""
+    say("  Over HTTP/2 all go through the same relay of this program, also "
+        "direct: rates and times are its too, CPU time is the subject's.\n"
+        "  squid: HTTP/1.1 only; it speaks no HTTP/2 inside ssl-bump.")
+    for proto, cell, origin, kinds in (
+            ("h1", matrix_h1, None, (rig.Subject, rig.Haproxy, rig.Squid,
+                                     rig.Portreeve)),
+            ("h2", matrix_h2, rig.origin_h2, (rig.Subject, rig.HaproxyH2,
+                                              rig.Portreeve))):
+        for kind in kinds:
+            with_subject(b, kind, lambda x: [matrix_cell(
+                x, proto, cell, *c) for c in CELLS], origin=origin)
+
+
+def matrix_cell(x, proto, cell, size, conns):
+    n = f"matrix, {proto}, {size}, {conns} connections"
+    try:
+        r = cell(x, size, conns)
+    except rig.Broken as e:
+        note(f"{n}, {x.name}: {e}")
+        return
+    first = x.name == rig.Subject.name
+    put(f"{n}, {x.name}, rate", r["rate"], "req/s", None if first else
+        "direct", None if first else found.get(f"{n}, direct, rate"))
+    for q in ("p50", "p99"):
+        put(f"{n}, {x.name}, {q}", r[f"{q}_us"], "us", None if first else
+            "direct", None if first else found.get(f"{n}, direct, {q}"))
+    if not first:
+        base = found.get(f"{n}, haproxy, CPU")
+        put(f"{n}, {x.name}, CPU", r["cpu_us"], "us/req",
+            "haproxy" if base else None, base)
+    say(f"  {proto} {size:>6} {conns:3} {x.name:10} {r['rate']:8,.0f} req/s  "
+        f"p50 {r['p50_us']:8,.0f} us  p99 {r['p99_us']:8,.0f} us" +
+        ("" if first else f"  CPU {r['cpu_us']:7.1f} us/req"))
+
+
 def bulk(b):
     """Answers of 100 KB, read whole, redacted, inspected."""
     direct = None
@@ -402,7 +457,7 @@ def bulk(b):
 
 
 SCENARIOS = {f.__name__: f for f in (
-    idle, ledger, redaction, calls, h2, latency, connections, streams, kill,
+    idle, ledger, redaction, calls, matrix, h2, latency, connections, streams, kill,
     bulk, stdio)}
 
 

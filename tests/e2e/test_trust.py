@@ -13,7 +13,7 @@ import time
 
 import sdkcases
 import toolchains
-from support import (SLOW, Certificates, Suite, check, connect, curl,
+from support import (SLOW, Certificates, Gateway, Suite, check, connect, curl,
                      equal, has, hasnt, until)
 from upstreams import Upstream
 
@@ -75,7 +75,7 @@ def rows(agent, want=1):
 program = top / "get"
 subprocess.run([GO, "build", "-o", program, HERE / "trust.go"], check=True,
                env={**clean, "GO111MODULE": "off", "GOFLAGS": "",
-                    "GOCACHE": str(sdkcases.ROOT / "build/e2e-go-cache")})
+                    "GOCACHE": toolchains.GO_CACHE})
 CLIENTS = {
     # runtime: command, how it refuses, User-Agent of its CONNECT. A JDK of 17
     # closes in the handshake, others may send the alert.
@@ -170,4 +170,15 @@ with suite.case("the table names the states and what to do"):
     hasnt(out, "curl-without")
     equal(gw.cli("client", "trust", "--since", "x", ok=False).returncode, 2)
     equal(gw.cli("client", "trust", "more", ok=False).returncode, 2)
+with suite.case("a session in which nothing came goes around, or sleeps"):
+    # Two minutes ago for whoever reads the ledger now.
+    late = Gateway("late", {}, certs=certs, start=False)
+    suite.gateways.append(late)
+    late.start(args=("--clock-offset-ms", "-120000"))
+    late.session(agent="around")
+    found = until("it is recorded", lambda: json.loads(late.cli(
+        "client", "trust", "--json").stdout)["clients"])
+    equal([(r["state"], r["agent"], r["seen"]) for r in found],
+          [("no-traffic", "around", {"no-traffic": 1})], found)
+    has(found[0]["advice"], "goes around")
 suite.end()

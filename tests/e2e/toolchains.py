@@ -11,6 +11,7 @@ from sdkcases import HERE, installed, run
 from support import ROOT
 
 GO_DIR, JAVA_DIR = ROOT / "build/e2e-go", ROOT / "build/e2e-java"
+GO_CACHE = str(ROOT / "build/e2e-go-cache")
 GO_VENV = ROOT / "build/e2e-go-venv"
 GO_PINS = HERE / "sdk/go/requirements.txt"
 PY_VENV = ROOT / "build/e2e-onramps-venv"
@@ -78,7 +79,7 @@ def go_client():
             ".", cwd=GO_DIR, env={**os.environ, "GOFLAGS": "",
                                   "GOTOOLCHAIN": "local",
                                   "GOPATH": str(GO_DIR / "path"),
-                                  "GOCACHE": str(GO_DIR / "cache")})
+                                  "GOCACHE": GO_CACHE})
     installed(GO_DIR, pins, install)
     return [str(GO_DIR / "client")]
 

@@ -87,20 +87,16 @@ key_looks_like(const struct json_doc *d, uint32_t key,
     const char *const *names, size_t n)
 {
 	struct slice s = json_inner(d, key);
-	bool found = false, odd = (d->nodes[key].flags & JSON_ESCAPED) != 0;
+	bool found = false;
 	struct buf b;
 
-	for (size_t i = 0; i < s.n && !odd; i++)
-		odd = (unsigned char)s.p[i] >= 0x80 ||
-		    (s.p[i] >= 'A' && s.p[i] <= 'Z');
-	if (!odd)
-		return false;
 	buf_init(&b, s.n + 1);
-	if (json_decode(d, key, &b) != 0)
-		found = true;
+	if ((d->nodes[key].flags & JSON_ESCAPED) != 0) {
+		found = json_decode(d, key, &b) != 0;
+		s = buf_slice(&b);
+	}
 	for (size_t i = 0; i < n && !found; i++)
-		found = loosely(buf_slice(&b), names[i]) &&
-		    !slice_is(buf_slice(&b), names[i]);
+		found = loosely(s, names[i]) && !slice_is(s, names[i]);
 	buf_free(&b);
 	return found;
 }

@@ -722,8 +722,9 @@ add("JSON: leniencies", "json", [
     (v, args(v), BAD) for v in (
         "NaN", "Infinity", "-Infinity", "undefined", "01", "-01", "1.", ".5",
         "+1", "0x10", "1e", "1e+", "--1", "1_000", "'a'", "[1,]", "[,1]",
-        "{a:1}", '{"b":1,}', "[1 2]", "True", "nul", "// x\n1", "/* x */1",
+        "{a:1}", '{"b":1,}', "[1 2]", "True", "nul", "/* x */1",
         "1/**/", '"a" "b"', "\u0661", "{'b':1}")] + [
+    ("// and a line", args("// x\n1"), BAD, {"line": False}),
     ("a comma behind the last", rpc(CALL + ","), BAD),
     ("a comment at the end", rpc(CALL) + "// x", BAD),
     (")]}' before", ")]}'" + rpc(CALL), BAD, {"line": False}),

@@ -4,6 +4,8 @@ import json
 import re
 import sys
 
+if hasattr(sys, "set_int_max_str_digits"):
+    sys.set_int_max_str_digits(0)
 out = open(sys.argv[1], "ab", buffering=0)
 for line in sys.stdin.buffer:
     out.write(line)

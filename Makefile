@@ -44,10 +44,12 @@ LIBS := $(foreach r,$(RANKS),$(O)/librank$(r).a)
 # From the highest rank to the lowest: an upward call does not link.
 LINK := $(foreach r,7 6 5 4 3 2 1 0,$(O)/librank$(r).a)
 
-BINS := portreeve portreeve-setup portreeve-gateway portreeve-monitor portreeve-export
+BINS := portreeve portreeve-setup portreeve-audit portreeve-gateway portreeve-monitor portreeve-export
 BINDIR_portreeve := console
 BINDIR_portreeve-setup := console/setup
 ALSO_portreeve-setup := console/cli.c console/op.c
+BINDIR_portreeve-audit := console/audit
+ALSO_portreeve-audit := console/cli.c
 BINDIR_portreeve-gateway := gateway
 BINDIR_portreeve-monitor := monitor
 BINDIR_portreeve-export := export

@@ -1,5 +1,6 @@
 /*
- * cmd_tool - portreeve tool ls|classify: tools seen and their risk class;
+ * cmd_tool - portreeve tool ls|classify|refresh: tools seen, their risk class,
+ * the lists of them that proxies remember;
  * portreeve connector ls|enable|...: an operator's override of its state.
  */
 #include "console/commands.h"
@@ -19,7 +20,8 @@ static const struct option longs[] = {
 static const char tool_usage[] =
     "ls [--unclassified]\n"
     "       portreeve tool classify CONNECTOR/TOOL CLASS --reason R\n"
-    "       CLASS: unknown dangerous moderate read-only";
+    "       CLASS: unknown dangerous moderate read-only\n"
+    "       portreeve tool refresh CONNECTOR";
 static const char connector_usage[] =
     "ls\n"
     "       portreeve connector enable|observe|disable|ask-all|reset NAME"
@@ -62,7 +64,7 @@ static int
 tool_ls(struct options *o)
 {
 	static const char *const heads[] = { "TOOL", "CLASS", "BY", "SEEN",
-		"DESCRIPTION", NULL };
+		"CACHED", "DESCRIPTION", NULL };
 	struct op op;
 	uint32_t array, n;
 	int rc;
@@ -83,6 +85,7 @@ tool_ls(struct options *o)
 		const char *class = op_str(&op, n, "class");
 		const char *mode = op_str(&op, n, "mode");
 		const char *text = op_str(&op, n, "description");
+		const char *cached = op_str(&op, n, "cached");
 		struct buf name, about;
 
 		buf_init(&name, 4096);
@@ -98,7 +101,8 @@ tool_ls(struct options *o)
 		    class == NULL ? "(not classified)" :
 		    class, mode != NULL && mode[0] != '\0' ?
 		    "every call is held" : op_str(&op, n, "by"),
-		    cli_when(op_str(&op, n, "seen")), buf_data(&about) });
+		    cli_when(op_str(&op, n, "seen")), cached == NULL ? "no" :
+		    cli_when(cached), buf_data(&about) });
 		buf_free(&name);
 		buf_free(&about);
 	}
@@ -148,10 +152,34 @@ tool_classify(struct options *o)
 	return rc;
 }
 
+static int
+tool_refresh(struct options *o)
+{
+	struct op op;
+	int rc;
+
+	if (o->nargs != 2)
+		return cli_usage(&o->cli, tool_usage);
+	op_begin(&op, "tool.refresh");
+	op_put(&op, "connector", o->args[1]);
+	if ((rc = op_ask(&op, &o->cli)) == CLI_OK && o->cli.json)
+		op_print_json(&op);
+	else if (rc == CLI_OK)
+		printf("forgotten  %lld tool lists (%lld bytes) of %s in %lld "
+		    "of %lld proxies; the next tools/list asks the server\n"
+		    "event %s\n", (long long)op_int(&op, 0, "lists"),
+		    (long long)op_int(&op, 0, "bytes"), cli_clean(o->args[1]),
+		    (long long)op_int(&op, 0, "answered"),
+		    (long long)op_int(&op, 0, "proxies"),
+		    op_str(&op, 0, "event"));
+	op_end(&op);
+	return rc;
+}
+
 int
 cmd_tool(int argc, char **argv)
 {
-	static const char *const verbs[] = { "ls", "classify" };
+	static const char *const verbs[] = { "ls", "classify", "refresh" };
 	struct options o;
 	int rc = parse(&o, "tool", tool_usage, argc, argv);
 
@@ -162,6 +190,8 @@ cmd_tool(int argc, char **argv)
 		return tool_ls(&o);
 	case 1:
 		return tool_classify(&o);
+	case 2:
+		return tool_refresh(&o);
 	default:
 		return CLI_USAGE;
 	}

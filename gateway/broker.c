@@ -174,6 +174,7 @@ broker_proxy_drop(struct broker_proxy *p)
 	held_proxy_gone(p->b, p->index);
 	kill_proxy_gone(p->b, p->index);
 	upstream_proxy_gone(p);
+	tools_proxy_gone(p);
 }
 
 void
@@ -224,6 +225,10 @@ on_proxy_msg(void *ctx, struct chan *c, enum msg_type type,
 		return registry_tool_seen(p->b, body);
 	case MSG_UPSTREAM_STATE:
 		return upstream_on_state(p, body);
+	case MSG_TOOLS_CACHED:
+		return tools_on_cached(p, body);
+	case MSG_TOOLS_REFRESHED:
+		return tools_on_refreshed(p, body);
 	case MSG_HOLD:
 		return held_on_hold(p, body);
 	case MSG_HOLD_CANCEL:
@@ -279,6 +284,7 @@ on_tick(void *ctx)
 	held_tick(b, now);
 	session_tick(b, now);
 	kill_tick(b, now);
+	tools_tick(b);
 	loop_timer_set(b->tick, BROKER_TICK_MS);
 }
 
@@ -310,11 +316,13 @@ setup(struct role_env *env, struct err *err)
 	list_init(&b->held);
 	list_init(&b->conns);
 	list_init(&b->killops);
+	list_init(&b->refreshes);
 	map_init(&b->by_call);
 	for (unsigned i = 0; i < BROKER_PROXIES; i++) {
 		b->proxies[i].b = b;
 		b->proxies[i].index = i;
 		upstream_proxy_init(&b->proxies[i]);
+		tools_proxy_init(&b->proxies[i]);
 	}
 	b->own_name = own_name();
 	if (dir < 0 || env->killpage_fd < 0) {
@@ -382,11 +390,13 @@ stop(struct role_env *env)
 	struct broker *b = env->ctx;
 
 	kill_free_all(b);
+	tools_free_all(b);
 	op_stop(b);
 	for (unsigned i = 0; i < BROKER_PROXIES; i++) {
 		chan_free(b->proxies[i].chan);
 		b->proxies[i].chan = NULL;
 		upstream_proxy_gone(&b->proxies[i]);
+		tools_proxy_gone(&b->proxies[i]);
 	}
 	loop_at_end_cancel(b->loop, b);
 	if (state_commit(b->st) != 0)

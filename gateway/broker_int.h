@@ -7,6 +7,7 @@
  *   broker_registry.c  tools, connectors, status
  *   broker_floor.c     floors of classes
  *   broker_upstream.c  which upstreams are away
+ *   broker_tools.c     tool lists that proxies remember
  *   broker_hold.c      held calls, on the side of the proxies
  *   broker_approval.c  and on the side of the people
  *   broker_kill.c      the kill switch
@@ -58,6 +59,8 @@ struct broker_proxy {
 	uint64_t acked;			/* epoch of the kill page */
 	struct list away;		/* struct broker_away, see broker_upstream.c */
 	size_t naway;
+	struct list cached;		/* struct broker_cached, broker_tools.c */
+	size_t ncached;
 };
 
 /* A held call that is not over, as in state.db, plus who waits for it. */
@@ -120,6 +123,8 @@ struct broker {
 	struct list conns;
 	size_t nconns;
 	struct list killops;
+	struct list refreshes;		/* struct broker_refresh */
+	uint64_t last_refresh;
 	bool expiring;			/* a kill's end is being recorded */
 	char *expiring_target;
 	struct loop_fd *listener;
@@ -212,6 +217,18 @@ void upstream_proxy_gone(struct broker_proxy *p);
 /* Member "away", an array, of an object of `connector ls`. */
 void upstream_write(const struct broker *b, const char *connector,
     struct jsonw *w);
+
+/* -- broker_tools.c: tool lists that proxies remember -- */
+void tools_proxy_init(struct broker_proxy *p);
+int tools_on_cached(struct broker_proxy *p, struct slice body);
+int tools_on_refreshed(struct broker_proxy *p, struct slice body);
+void tools_proxy_gone(struct broker_proxy *p);
+/* Proxies that do not answer are not waited for. */
+void tools_tick(struct broker *b);
+void tools_free_all(struct broker *b);
+/* Since when the oldest list of a connector is remembered, wall ms; 0: none. */
+int64_t tools_cached_since(const struct broker *b, const char *connector);
+op_fn op_tool_refresh;
 
 /* -- broker_floor.c -- */
 struct connector_set;

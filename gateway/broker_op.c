@@ -33,6 +33,7 @@ static op_fn *const verbs[OPREQ_VERBS] = {
 	[OPREQ_V_CONNECTOR_STATE] = op_connector_state,
 	[OPREQ_V_TOOL_LS] = op_tool_ls,
 	[OPREQ_V_TOOL_CLASSIFY] = op_tool_classify,
+	[OPREQ_V_TOOL_REFRESH] = op_tool_refresh,
 	[OPREQ_V_STATUS] = op_status,
 };
 

@@ -208,6 +208,7 @@ out:
 }
 
 struct tool_list {
+	const struct broker *b;
 	struct jsonw *w;		/* NULL: only count */
 	const struct connector_set *set;
 	bool unclassified;		/* only these */
@@ -241,6 +242,7 @@ ls_tool(void *ctx, const struct state_tool *t)
 	jsonw_str(w, "reason", filed ? NULL : t->reason);
 	op_time(w, "seen", t->seen);
 	op_time(w, "changed", t->changed);
+	op_time(w, "cached", tools_cached_since(l->b, t->connector));
 	jsonw_str(w, "definition_sha256", digest);
 	jsonw_str(w, "description", t->description);
 	jsonw_object_end(w);
@@ -251,7 +253,7 @@ void
 op_tool_ls(struct broker_op *op)
 {
 	struct connector_set *set = broker_catalogue(op->b->env->snap);
-	struct tool_list l = { .w = &op->w, .set = set,
+	struct tool_list l = { .b = op->b, .w = &op->w, .set = set,
 		.unclassified = op->req.num[OPREQ_UNCLASSIFIED] != 0 };
 	int r;
 

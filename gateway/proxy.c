@@ -4,7 +4,30 @@
  */
 #include "roles.h"
 
+#include <sys/resource.h>
+
 #include "flow.h"
+#include "log.h"
+
+#define OWN_DESCRIPTORS 100	/* listeners, channels, DNS */
+
+/* A call has two sockets. The limit that a shell gives is for programs that
+ * wait with select(), which none here does. */
+static void
+raise_descriptors(const struct conf *c)
+{
+	unsigned long long need = 2 * (unsigned long long)c->limits.streams +
+	    OWN_DESCRIPTORS;
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
+		return;
+	rl.rlim_cur = rl.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_max < need)
+		log_warn("%llu open files are too few for limits.streams: %llu "
+		    "(ulimit -Hn, or LimitNOFILE)",
+		    (unsigned long long)rl.rlim_max, need);
+}
 
 static int
 setup(struct role_env *env, struct err *err)
@@ -12,6 +35,7 @@ setup(struct role_env *env, struct err *err)
 	struct flow_setup s = { .loop = env->loop, .index = env->index,
 		.killpage_fd = env->killpage_fd, .eventfd = env->eventfds[0] };
 
+	raise_descriptors(env->conf);
 	env->ctx = flow_new(&s, env->snap, err);
 	return env->ctx == NULL ? -1 : 0;
 }

@@ -25,6 +25,7 @@ struct feed {
 	struct list consumers;
 	struct row *kept[KEEP_ROWS];	/* by seq modulo */
 	uint64_t first, next;		/* seqs kept: first <= s < next */
+	uint64_t unsent;		/* of them, the first that waits */
 	size_t bytes;
 	struct row *staged[STAGE_MAX];
 	size_t nstaged;
@@ -161,6 +162,7 @@ feed_flush(struct feed *f)
 			send_rows(c);
 	}
 	f->waiting = 0;
+	f->unsent = f->next;
 	f->sent_ms = clock_mono_ms();
 	loop_timer_stop(f->hold);
 }
@@ -182,16 +184,17 @@ is_full(const struct feed *f, size_t more)
 static void
 keep(struct feed *f, struct row *r)
 {
-	if (f->waiting > 0 && is_full(f, r->len))
-		feed_flush(f);
 	if (r->seq != f->next) {	/* the first of all */
 		ASSERT(f->waiting == 0);
 		while (f->first < f->next)
 			forget_first(f);
-		f->first = f->next = r->seq;
+		f->first = f->next = f->unsent = r->seq;
 	}
-	while (is_full(f, r->len))
+	while (is_full(f, r->len)) {
+		if (f->first == f->unsent)
+			feed_flush(f);
 		forget_first(f);
+	}
 	f->kept[r->seq % KEEP_ROWS] = r;
 	f->bytes += r->len;
 	f->next = r->seq + 1;

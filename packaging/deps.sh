@@ -16,6 +16,7 @@ rsyslog:export-tests rsyslog-openssl:export-tests nginx-light:end-to-end-tests
 haproxy:end-to-end-tests squid-openssl:end-to-end-tests
 nftables:end-to-end-tests iproute2:end-to-end-tests
 nodejs:SDK-tests npm:SDK-tests python3-venv:SDK-tests procps:tests
+openjdk-17-jdk-headless:SDK-tests maven:SDK-tests
 nghttp2-client:HTTP/2-tests"
 bench="$check"
 fuzz="$build clang:libFuzzer libclang-rt-14-dev:libFuzzer"
@@ -36,6 +37,8 @@ have() {
 	case "$1" in
 	nodejs) command -v node >/dev/null 2>&1 ;;
 	npm|gcc|make|curl|python3|clang) command -v "$1" >/dev/null 2>&1 ;;
+	openjdk-17-jdk-headless) command -v javac >/dev/null 2>&1 ;;
+	maven) command -v mvn >/dev/null 2>&1 ;;
 	python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
 	*) return 1 ;;
 	esac

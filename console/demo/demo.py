@@ -444,12 +444,44 @@ class Demo(Teller):
         check(not bad and "[redacted:" in text, f"the mount says: {text}")
         row = self.w.search(type="call.decision", tool="read_page")[-1]
         check(row["transport"] == "mount", f"the ledger says {row}")
-        self.say("try it", "from a second terminal (both were just tried):",
-                 "")
+        tried = self.commands()
+        for line, want in tried:
+            self.try_line(line, want)
+        self.say("try it", "from a second terminal (all of it was just "
+                 "tried):", "")
         print(curl + "\n\n" + client + "\n")
-        print(f"export PORTREEVE_CONFIG={self.w.conf}  # then: "
-              f"{os.path.relpath(self.w.bin / 'portreeve', os.getcwd())} "
-              "status | approval ls | audit tail -f\n")
+        for line, _ in tried:
+            print(line)
+        print("portreeve status | approval ls | audit tail -f\n")
+
+    def commands(self):
+        """Lines of one shell, and what each must print."""
+        trust, ours = "https://trust.portreeve.internal/", \
+            "uses the Portreeve proxy and trusts its CA"
+        words = shlex.quote
+        return [
+            (f"export PORTREEVE_CONFIG={words(str(self.w.conf))} "
+             f"PATH={words(str(self.w.bin.resolve()))}:$PATH", ""),
+            ("portreeve client config helpdesk --client claude-code",
+             self.w.mount("helpdesk")),
+            (f"portreeve run --agent coder -- curl -sS {trust}", ours),
+            (f"PORTREEVE_TOKEN={self.token}; "
+             f"eval \"$(portreeve proxy env --for curl --dir "
+             f"{words(str(self.w.dir / 'env'))})\"; curl -sS {trust}", ours),
+            ("portreeve client trust", "trusts"),
+            ("portreeve doctor --no-calls", "0 failed"),
+        ]
+
+    def try_line(self, line, want):
+        """After the first one, in a shell of its own."""
+        first = self.commands()[0][0]
+        env = {k: v for k, v in os.environ.items()
+               if "proxy" not in k.lower()}
+        p = subprocess.run(["sh", "-c", f"{first}\n{line}"], env=env,
+                           text=True, capture_output=True,
+                           stdin=subprocess.DEVNULL, timeout=30)
+        check(p.returncode == 0 and want in p.stdout,
+              f"{line}: ended with {p.returncode}: {p.stdout}{p.stderr}")
 
     # --- all of it --------------------------------------------------------
 

@@ -45,6 +45,11 @@ def until(what, test, seconds=20):
         time.sleep(0.01)
 
 
+def whole_lines(text):
+    """Without the one that is still being written."""
+    return text[:text.rfind("\n") + 1].splitlines()
+
+
 def has_landlock():
     return libc.syscall(SYS_LANDLOCK_CREATE_RULESET, None, 0, 1) > 0
 
@@ -398,11 +403,11 @@ class World:
             text = self.received_path(name).read_text()
         except OSError:
             return []
-        return [json.loads(l) for l in text.splitlines()]
+        return [json.loads(l) for l in whole_lines(text)]
 
     def syslog(self):
         """Messages the receiver got, as it printed them."""
-        return self.syslog_path.read_text().splitlines()[1:]
+        return whole_lines(self.syslog_path.read_text())[1:]
 
     def url(self, name):
         return f"https://localhost:{self.ports[name]}/mcp"

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <linux/landlock.h>
-#include <netdb.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdarg.h>
@@ -14,12 +13,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/timex.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "addr.h"
 #include "ca.h"
 #include "file.h"
 
@@ -54,52 +51,6 @@ doctor_add(struct doctor *d, enum doctor_state s, const char *check,
 	va_start(ap, fmt);
 	vsnprintf(r->detail, sizeof(r->detail), fmt, ap);
 	va_end(ap);
-}
-
-int
-doctor_fetch(const char *hostport, struct slice request, struct buf *answer)
-{
-	struct timeval limit = { 10, 0 };
-	struct sockaddr_storage ss;
-	struct slice host;
-	struct addr a;
-	uint16_t port;
-	int fd, e;
-
-	if (!addr_split_hostport(slice_str(hostport), 0, &host, &port) ||
-	    !addr_parse_ip(host, &a)) {
-		errno = EINVAL;
-		return -1;
-	}
-	a.port = port;
-	socklen_t n = addr_to_sockaddr(&a, &ss);
-
-	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit,
-	    sizeof(limit)) != 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO,
-	    &limit, sizeof(limit)) != 0 ||
-	    connect(fd, (struct sockaddr *)&ss, n) != 0 ||
-	    send(fd, request.p, request.n, MSG_NOSIGNAL) !=
-	    (ssize_t)request.n))
-		goto fail;
-	while (fd >= 0) {
-		char *p = buf_reserve(answer, 4096);
-		ssize_t k = p == NULL ? 0 : recv(fd, p, 4096, 0);
-
-		if (k < 0)
-			goto fail;
-		if (k == 0) {
-			close(fd);
-			return 0;
-		}
-		buf_commit(answer, (size_t)k);
-	}
-	return -1;
-fail:
-	e = errno;
-	base_close(&fd);
-	errno = e == EAGAIN ? ETIMEDOUT : e;
-	return -1;
 }
 
 /* -- the installation -- */
@@ -376,6 +327,7 @@ look(struct doctor *d, bool calls)
 			look_at_listener(d, &c->listeners[i],
 			    buf_slice(&pem));
 	buf_free(&pem);
+	doctor_roads(d);
 	if (calls)
 		look_at_calls(d);
 }

@@ -1,7 +1,6 @@
 /*
- * doctor_calls - the part of `portreeve doctor` that sends something: a ping
- * to each connector through its mount, and each runtime of this machine to
- * the host of our own through the proxy.
+ * doctor_calls - each runtime of this machine to the host of our own through
+ * the proxy; and the sessions under which doctor sends anything.
  */
 #include "console/setup/doctor.h"
 #include "console/op.h"
@@ -19,18 +18,14 @@
 
 #define SELF "https://" CONNECTOR_SELF_HOST "/"
 #define PROBE_MS 60000
-#define TOKEN_MAX 256
 
 extern char **environ;
 
 /* -- sessions of our own -- */
 
-struct session {
-	char token[TOKEN_MAX], id[64];
-};
-
-static int
-session_begin(struct doctor *d, const char *agent, struct session *s)
+int
+doctor_session_begin(struct doctor *d, const char *agent,
+    struct doctor_session *s)
 {
 	struct op op;
 	int rc;
@@ -52,8 +47,8 @@ session_begin(struct doctor *d, const char *agent, struct session *s)
 	return rc;
 }
 
-static void
-session_end(struct doctor *d, struct session *s)
+void
+doctor_session_end(struct doctor *d, struct doctor_session *s)
 {
 	struct op op;
 
@@ -65,141 +60,6 @@ session_end(struct doctor *d, struct session *s)
 		    s->id);
 	op_end(&op);
 	explicit_bzero(s->token, sizeof(s->token));
-}
-
-/* -- connectors -- */
-
-/* A GET that the catalogue calls read-only and that needs no name filled in;
- * NULL: there is none. */
-static const char *
-harmless(const struct connector *c)
-{
-	for (size_t i = 0; i < c->noperations; i++) {
-		const struct connector_operation *o = &c->operations[i];
-
-		if (strcmp(o->method, "GET") == 0 && o->tool.enabled &&
-		    o->tool.klass == CONF_READ_ONLY &&
-		    strchr(o->path, '{') == NULL)
-			return o->path;
-	}
-	return NULL;
-}
-
-static bool
-write_request(const struct connector *c, const char *token, struct buf *b)
-{
-	static const char ping[] =
-	    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}";
-	const char *path;
-
-	if (c->kind == CONNECTOR_MCP) {
-		buf_addf(b, "POST /mcp/%s HTTP/1.1\r\nHost: portreeve\r\n"
-		    "Authorization: Bearer %s\r\nConnection: close\r\n"
-		    "Content-Type: application/json\r\nAccept: application/"
-		    "json, text/event-stream\r\nContent-Length: %zu\r\n\r\n"
-		    "%s", c->name, token, sizeof(ping) - 1, ping);
-		return true;
-	}
-	if ((path = harmless(c)) == NULL)
-		return false;
-	/* The mount adds the URL's own path again. */
-	struct slice base = slice_str(c->path), rest = slice_str(path);
-
-	while (base.n > 0 && base.p[base.n - 1] == '/')
-		base.n--;
-	if (slice_eq(slice_sub(rest, 0, base.n), base))
-		rest = slice_sub(rest, base.n, SIZE_MAX);
-	buf_addf(b, "GET /api/%s%.*s HTTP/1.1\r\nHost: portreeve\r\n"
-	    "Authorization: Bearer %s\r\nConnection: close\r\n\r\n", c->name,
-	    SLICE_FMT(rest), token);
-	return true;
-}
-
-/* Our own refusal has a reason, whether it came as HTTP or as JSON-RPC. */
-static bool
-refusal(struct slice answer, char why[200])
-{
-	ssize_t at = slice_find(answer, SLICE("\r\n\r\n"));
-	struct json_doc doc;
-	uint32_t error, v = JSON_NONE;
-	bool found = false;
-
-	if (at < 0)
-		return false;
-	json_init(&doc);
-	if (json_index(&doc, slice_sub(answer, (size_t)at + 4, SIZE_MAX),
-	    NULL) == JSON_OK && json_typeof(&doc, 0) == JSON_OBJECT &&
-	    (error = json_member(&doc, 0, "error")) != JSON_NONE &&
-	    json_typeof(&doc, error) == JSON_OBJECT) {
-		uint32_t data = json_member(&doc, error, "data");
-
-		found = json_member(&doc, error, "reason") != JSON_NONE ||
-		    (data != JSON_NONE && json_typeof(&doc, data) ==
-		    JSON_OBJECT && json_member(&doc, data,
-		    "portreeve/reason") != JSON_NONE);
-		v = json_member(&doc, error, "message");
-	}
-	if (found) {
-		char *text = v == JSON_NONE ? NULL : json_strdup(&doc, v);
-
-		snprintf(why, 200, "%s", text == NULL ? "refused" : text);
-		free(text);
-	}
-	json_free(&doc);
-	return found;
-}
-
-static void
-try_connector(struct doctor *d, const struct connector *c, const char *check,
-    const char *token)
-{
-	struct buf request, answer;
-	char why[200];
-
-	buf_init(&request, 65536);
-	buf_init(&answer, 1u << 20);
-	if (!write_request(c, token, &request))
-		doctor_add(d, DOCTOR_WARN, check, "", "not tried: it has no"
-		    " read-only GET without a name in its path");
-	else if (doctor_fetch(d->ramp.mount, buf_slice(&request),
-	    &answer) != 0)
-		doctor_add(d, DOCTOR_FAIL, check, "look at the upstream and"
-		    " at limits.connect_time", "%s", strerror(errno));
-	else if (refusal(buf_slice(&answer), why))
-		doctor_add(d, DOCTOR_FAIL, check, "portreeve audit tail says"
-		    " more", "%s", why);
-	else
-		doctor_add(d, DOCTOR_OK, check, "", "its server answered"
-		    " through the proxy: %.*s", 12,
-		    answer.len > 21 ? buf_data(&answer) + 9 : "");
-	buf_wipe_free(&request);
-	buf_free(&answer);
-}
-
-void
-doctor_connectors(struct doctor *d)
-{
-	for (size_t i = 0; i < d->ramp.catalogue->n; i++) {
-		const struct connector *c = &d->ramp.catalogue->v[i];
-		struct session s = { 0 };
-		char check[80];
-
-		snprintf(check, sizeof(check), "connector %s", c->name);
-		if (!c->approved || c->state == POLICY_DISABLED)
-			doctor_add(d, DOCTOR_WARN, check, "", "not tried: %s",
-			    c->approved ? "disabled" : "not approved");
-		else if (d->ramp.mount == NULL)
-			doctor_add(d, DOCTOR_WARN, check, "add a `mount:`"
-			    " listener on the loopback", "not tried: no mount");
-		else if (session_begin(d, strcmp(c->agents[0], "*") == 0 ?
-		    "doctor" : c->agents[0], &s) != CLI_OK)
-			doctor_add(d, DOCTOR_FAIL, check, "start the daemons",
-			    "no session could be opened");
-		else
-			try_connector(d, c, check, s.token);
-		if (s.id[0] != '\0')
-			session_end(d, &s);
-	}
 }
 
 /* -- runtimes -- */
@@ -239,17 +99,19 @@ static const struct probe {
 	    GO_PROBE },
 };
 
-static bool
-in_path(const char *program)
+bool
+doctor_find(const char *program, char path[4096])
 {
 	struct slice rest = slice_str(getenv("PATH"));
 
+	if (strchr(program, '/') != NULL) {
+		snprintf(path, 4096, "%s", program);
+		return access(path, X_OK) == 0;
+	}
 	while (rest.n > 0) {
 		struct slice dir = slice_cut(&rest, ':');
-		char path[4096];
 
-		snprintf(path, sizeof(path), "%.*s/%s", SLICE_FMT(dir),
-		    program);
+		snprintf(path, 4096, "%.*s/%s", SLICE_FMT(dir), program);
 		if (access(path, X_OK) == 0)
 			return true;
 	}
@@ -384,15 +246,16 @@ try_runtime(struct doctor *d, const struct probe *p, const char *token)
 void
 doctor_runtimes(struct doctor *d)
 {
-	struct session s = { 0 };
+	struct doctor_session s = { 0 };
+	char path[4096];
 
-	if (session_begin(d, "doctor", &s) != CLI_OK) {
+	if (doctor_session_begin(d, "doctor", &s) != CLI_OK) {
 		doctor_add(d, DOCTOR_FAIL, "runtimes", "start the daemons",
 		    "no session could be opened");
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(probes); i++)
-		if (in_path(probes[i].argv[0]))
+		if (doctor_find(probes[i].argv[0], path))
 			try_runtime(d, &probes[i], s.token);
-	session_end(d, &s);
+	doctor_session_end(d, &s);
 }

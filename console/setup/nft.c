@@ -285,6 +285,12 @@ name_ok(const char *s)
 }
 
 int
+nft_counters(struct buf *out)
+{
+	return RUN(NOTHING, out, "nft", "list", "table", "inet", "portreeve");
+}
+
+int
 nft_do(const struct onramp *o, const char *interface, enum nft_what what)
 {
 	struct buf b;

@@ -17,5 +17,8 @@ enum nft_what { NFT_PRINT, NFT_CHECK, NFT_APPLY, NFT_REMOVE, NFT_VERIFY };
 /* An exit code. interface: where the agents are. */
 int nft_do(const struct onramp *o, const char *interface,
     enum nft_what what);
+/* Appends the table with its counters. 0: it is there, -1: nft cannot be
+ * run. */
+int nft_counters(struct buf *out) MUST_USE;
 
 #endif

@@ -92,12 +92,14 @@ reach(const char *listener)
 	return base_strdup(out);
 }
 
+/* Names below localhost too: "localhost" in NO_PROXY means them as well. */
 static bool
 is_loopback(const char *host)
 {
 	struct addr a;
 
-	return strcmp(host, "localhost") == 0 ||
+	return slice_is(slice_str(host), "localhost") ||
+	    slice_ends(slice_str(host), ".localhost") ||
 	    (addr_parse_ip(slice_str(host), &a) &&
 	    addr_classify(&a) == ADDR_LOOPBACK);
 }

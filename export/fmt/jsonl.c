@@ -43,6 +43,7 @@ jsonl_format(struct jsonl *j, struct buf *out, uint64_t seq,
     struct slice event)
 {
 	const char *wrong = wrong_with(j, event);
+	char room[U64_DIGITS];
 
 	if (wrong != NULL) {
 		buf_reset(&j->wrapped);
@@ -54,7 +55,9 @@ jsonl_format(struct jsonl *j, struct buf *out, uint64_t seq,
 	}
 	if (buf_room(out) < event.n + HEAD_MAX)
 		return -1;
-	buf_addf(out, "{\"seq\":%llu,", (unsigned long long)seq);
+	buf_add_str(out, "{\"seq\":");
+	buf_add_slice(out, slice_of_u64(seq, room));
+	buf_add_char(out, ',');
 	fit_one_line(out, slice_sub(event, 1, event.n - 1));
 	buf_add_char(out, '\n');
 	ASSERT(!out->full);

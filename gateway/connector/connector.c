@@ -1,25 +1,31 @@
 /* connector - see connector.h: what roles do with the compiled registry. */
 #include "connector.h"
+#include "connector_builtin.h"
 
 #include <stdlib.h>
 
 #include "pack.h"
 
+#define AGGREGATE_LOG 65536
+
 static void
 unpack_tool(struct unpack *u, struct connector_tool *t)
 {
-	unsigned k, a;
+	unsigned k, a, defer;
 
 	t->name = unpack_strdup(u);
 	k = unpack_u8(u);
 	a = unpack_u8(u);
 	t->enabled = unpack_u8(u) != 0;
 	t->classified = unpack_u8(u) != 0;
-	if (k >= CONF_CLASSES || a >= POLICY_APPROVALS)
+	defer = unpack_u8(u);
+	if (k >= CONF_CLASSES || a >= POLICY_APPROVALS ||
+	    defer >= CONNECTOR_DEFERS)
 		u->bad = true;
 	else {
 		t->klass = (enum conf_class)k;
 		t->approval = (enum policy_approval)a;
+		t->defer = (enum connector_defer)defer;
 	}
 }
 
@@ -129,6 +135,8 @@ unpack_connector(struct unpack *u, struct connector *c)
 	c->approved = unpack_u8(u) != 0;
 	c->media_stream = unpack_u8(u) != 0;
 	c->log_result = unpack_i64(u);
+	c->tools_cache_ms = unpack_i64(u);
+	c->deferred = unpack_u8(u) != 0;
 	unpack_via(u, &c->via);
 	c->off_arguments = unpack_off(u);
 	c->off_results = unpack_off(u);
@@ -172,9 +180,46 @@ unpack_connector(struct unpack *u, struct connector *c)
 		o->name = o->tool.name;
 	}
 	c->stdio = unpack_stdio(u);
-	if ((c->nhosts == 0) != (c->stdio != NULL) || (c->stdio != NULL &&
-	    c->kind != CONNECTOR_MCP))
+	c->builtin = connector_builtin_unpack(u);
+	if ((c->nhosts == 0) != (c->stdio != NULL || c->builtin != NULL) ||
+	    (c->stdio != NULL && c->kind != CONNECTOR_MCP) ||
+	    (c->builtin != NULL) != (c->kind == CONNECTOR_BUILTIN))
 		u->bad = true;
+}
+
+static void
+make_aggregate(struct connector *c)
+{
+	char **texts[] = { &c->owner, &c->purpose, &c->vendor, &c->source,
+		&c->reviewer, &c->review_by, &c->data_class, &c->risk,
+		&c->environment, &c->ca_pem, &c->credential, &c->cred_type,
+		&c->cred_header, &c->cred_template, &c->graphql, &c->via.host,
+		&c->via.credential };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		*texts[i] = base_strdup("");
+	c->name = base_strdup(CONNECTOR_AGGREGATE);
+	c->path = base_strdup("/mcp");
+	c->kind = CONNECTOR_MCP;
+	c->approved = true;
+	c->state = POLICY_ENABLED;
+	c->log_result = AGGREGATE_LOG;
+	c->agents = base_calloc(1, sizeof(*c->agents));
+	c->agents[c->nagents++] = base_strdup("*");
+	for (int t = 0; t < CONF_TRUSTS; t++)
+		c->matrix[t][CONF_READ_ONLY] = CONF_ALLOW;
+	c->tools = base_calloc(1, sizeof(*c->tools));
+	c->tools[c->ntools++] = (struct connector_tool){
+		.name = base_strdup(CONNECTOR_SEARCH),
+		.klass = CONF_READ_ONLY, .approval = POLICY_DEFAULT,
+		.enabled = true, .classified = true };
+}
+
+struct connector *
+connector_aggregate(const struct connector_set *s)
+{
+	ASSERT(s->aggregate);
+	return &s->v[s->n];
 }
 
 struct connector_set *
@@ -194,6 +239,8 @@ connector_load(const struct snap *s)
 		connector_set_free(set);
 		return NULL;
 	}
+	make_aggregate(&set->v[set->n]);
+	set->aggregate = true;
 	return set;
 }
 
@@ -220,6 +267,7 @@ connector_clear(struct connector *c)
 		free(c->operations[i].path);
 	}
 	free_stdio(c->stdio);
+	connector_builtin_free(c->builtin);
 	free(c->off_arguments);
 	free(c->off_results);
 	free(c->hosts);
@@ -234,7 +282,7 @@ connector_set_free(struct connector_set *s)
 {
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < s->n + s->aggregate; i++)
 		connector_clear(&s->v[i]);
 	free(s->v);
 	free(s->via.host);
@@ -307,6 +355,25 @@ connector_tool(const struct connector *c, struct slice name)
 		if (slice_is(name, c->tools[i].name))
 			return &c->tools[i];
 	return NULL;
+}
+
+bool
+connector_defers(const struct connector *c, struct slice name)
+{
+	const struct connector_tool *t = connector_tool(c, name);
+
+	return t == NULL || t->defer == CONNECTOR_DEFER_DEFAULT ?
+	    c->deferred : t->defer == CONNECTOR_DEFER_YES;
+}
+
+bool
+connector_defers_any(const struct connector *c)
+{
+	bool any = c->deferred;
+
+	for (size_t i = 0; i < c->ntools; i++)
+		any |= c->tools[i].defer == CONNECTOR_DEFER_YES;
+	return any;
 }
 
 bool

@@ -3,7 +3,7 @@
  * one file a connector.
  *
  *   name: github                  # [a-z0-9-], unique
- *   kind: mcp                     # or rest, or stdio
+ *   kind: mcp                     # or rest, stdio, builtin
  *   url: https://api.example.com/mcp
  *   hosts: [api.example.com]      # more hosts of the same service
  *   pin: [10.1.2.3]               # addresses or CIDRs the guard lets through
@@ -18,13 +18,16 @@
  *   upstream_proxy: { url: http://proxy:3128, credential: px }  # or direct
  *   media: stream                 # bodies that cannot be inspected; or deny
  *   log_result: 65536             # bytes of a result kept in the ledger
+ *   tools_cache: 10m              # mcp: how long its tool lists are remembered; or off
  *   redaction:                    # rules that do not act here, by direction
  *     arguments: { off: [email, phone] }
  *     results: { off: [personal] }     # all of this kind
  *   server_requests:              # mcp: what the server may ask of the agent
  *     { sampling: deny, elicitation: allow, roots: deny }
  *   matrix: { supervised: { moderate: allow } }
- *   tools: { echo: { class: read-only, approval: auto, enabled: true } }
+ *   deferred: true                # mcp: on /mcp its tools are found by tool_search
+ *   tools: { echo: { class: read-only, approval: auto, enabled: true,
+ *       deferred: false } }
  *   graphql: /v1/graphql          # rest: operations there are named by document
  *   operations:                   # rest
  *     - { name: get_item, method: GET, path: "/v1/items/{id}", class: read-only }
@@ -40,6 +43,16 @@
  *   allow: [/srv/shared]          # more that it may read and write
  *   env: [NOTES_LANG]             # more of the environment that it gets
  *   network: host                 # or off, the default
+ *
+ * kind: builtin is what an agent's own harness can do (shell, files, browser);
+ * it has no URL, the harness asks for each call (gateask.h):
+ *
+ *   context:                      # what a call must say of itself, if any
+ *     device_class: [managed, unmanaged]
+ *     environment: [test, production]
+ *   raise:                        # the class of calls that all of it fits
+ *     - { device_class: unmanaged, to: dangerous }
+ *     - { environment: production, tool: shell, to: dangerous }
  *
  * Floors: a mutating method is at least moderate, a GraphQL mutation (tool
  * "mutation.FIELD") too; DELETE is dangerous.
@@ -62,14 +75,26 @@ enum connector_ask { CONNECTOR_SAMPLING, CONNECTOR_ELICITATION,
  * whether its CA is trusted. No connector may have it. */
 #define CONNECTOR_SELF_HOST "trust.portreeve.internal"
 
-enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
+/* The mount of all MCP connectors, as a connector without an upstream: every
+ * agent may use it, what it answers itself is read-only. No file may have its
+ * name. */
+#define CONNECTOR_AGGREGATE "aggregate"
+#define CONNECTOR_SEARCH "tool_search"	/* its only tool */
+
+enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_BUILTIN,
+	CONNECTOR_KINDS };
 
 /* What an importer leaves to a person: owner, purpose and agents that begin
  * with it are refused. */
 #define CONNECTOR_PLACEHOLDER "FILL-IN"
 
+/* Is a tool left out of /mcp's list until it is searched for? */
+enum connector_defer { CONNECTOR_DEFER_DEFAULT, CONNECTOR_DEFER_NO,
+	CONNECTOR_DEFER_YES, CONNECTOR_DEFERS };
+
 struct connector_tool {
 	char *name;
+	enum connector_defer defer;	/* default: as the connector */
 	enum conf_class klass;
 	enum policy_approval approval;
 	bool enabled, classified;
@@ -93,6 +118,19 @@ struct connector_stdio {
 	bool network;
 };
 
+/* To what a context raises a class; "": whatever it is. */
+struct connector_raise {
+	char *device_class, *environment, *tool;
+	enum conf_class to;
+};
+
+/* The context of a harness's calls: the words that there are. */
+struct connector_builtin {
+	struct connector_words device_classes, environments;
+	struct connector_raise *raises;
+	size_t nraises;
+};
+
 struct connector_host {
 	char *host;			/* normalised */
 	uint16_t port;
@@ -113,9 +151,12 @@ struct connector {
 	    *review_by, *data_class, *risk, *environment, *ca_pem, *graphql;
 	enum connector_kind kind;
 	bool tls, approved, media_stream;
+	bool deferred;			/* its tools are, on /mcp */
 	enum policy_state state;
-	struct connector_stdio *stdio;	/* NULL: it has a URL; then kind is MCP */
-	struct connector_host *hosts;	/* [0] is the URL's own; none: stdio */
+	struct connector_stdio *stdio;	/* else NULL; then kind is MCP */
+	struct connector_builtin *builtin;	/* NULL: of another kind */
+	struct connector_host *hosts;	/* [0] is the URL's own; none: stdio
+					 * or builtin */
 	size_t nhosts;
 	struct addr_cidr *pins;
 	size_t npins;
@@ -125,6 +166,7 @@ struct connector {
 	char *cred_type, *cred_header, *cred_template;
 	struct connector_via via;
 	int64_t log_result;
+	int64_t tools_cache_ms;		/* 0: off */
 	/* NULL: every rule acts on what goes out, on what comes back. */
 	struct redact_off *off_arguments, *off_results;
 	enum conf_effect matrix[CONF_TRUSTS][CONF_CLASSES];
@@ -139,6 +181,7 @@ struct connector_set {
 	struct connector *v;
 	size_t n;
 	struct connector_via via;	/* of spliced connections */
+	bool aggregate;			/* v[n] is CONNECTOR_AGGREGATE */
 };
 
 /* The compiler: reads conf->connectors_dir, adds the sections "connectors",
@@ -157,6 +200,8 @@ int connector_parse(const struct conf *c, const struct redact *rules,
 struct connector_set *connector_load(const struct snap *s) MUST_USE;
 void connector_set_free(struct connector_set *s);
 
+/* Of a loaded set; in none of its searches. */
+struct connector *connector_aggregate(const struct connector_set *s);
 struct connector *connector_named(const struct connector_set *s,
     struct slice name);
 /* The connector of an upstream host; where several share it, the one whose URL
@@ -167,6 +212,9 @@ bool connector_allows_agent(const struct connector *c, const char *agent);
 /* The configured tool, or the operation of this name, or NULL. */
 const struct connector_tool *connector_tool(const struct connector *c,
     struct slice name);
+/* Is the tool deferred; is any? */
+bool connector_defers(const struct connector *c, struct slice name);
+bool connector_defers_any(const struct connector *c);
 /* The REST operation of a request, or NULL: unknown. */
 const struct connector_operation *connector_operation(
     const struct connector *c, struct slice method, struct slice path);

@@ -1,5 +1,7 @@
 /* connector_compile - the compiler's half of connector.h: YAML to sections. */
 #include "connector.h"
+#include "connector_builtin.h"
+#include "connector_lists.h"
 #include "connector_stdio.h"
 #include "connector_via.h"
 
@@ -16,18 +18,20 @@
 
 #define SECTION_MAX (16u << 20)
 
-enum { KIND_MCP, KIND_REST, KIND_STDIO };
+enum { KIND_MCP, KIND_REST, KIND_STDIO, KIND_BUILTIN };
 
-static const char *const kinds[] = { "mcp", "rest", "stdio" };
+static const char *const kinds[] = { "mcp", "rest", "stdio", "builtin" };
 static const char *const media_names[] = { "deny", "stream" };
 static const char *const cred_types[] = { "bearer", "header" };
 
 static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"ca", "owner", "purpose", "vendor", "source", "reviewer", "review_by",
 	"data_class", "risk", "environment", "approved", "state", "agents",
-	"credential", "upstream_proxy", "media", "log_result", "redaction",
+	"credential", "upstream_proxy", "media", "log_result", "tools_cache",
+	"deferred", "redaction",
 	"server_requests", "matrix", "tools", "operations", "graphql",
-	"command", "digest", "directory", "read", "allow", "env", "network" };
+	"command", "digest", "directory", "read", "allow", "env", "network",
+	"context", "raise" };
 
 static bool
 name_ok(const char *s)
@@ -389,7 +393,8 @@ static int
 read_tools(const struct yaml_doc *d, const struct yaml_node *root,
     struct connector *c, struct err *err)
 {
-	static const char *const names[] = { "class", "approval", "enabled" };
+	static const char *const names[] = { "class", "approval", "enabled",
+		"deferred" };
 	const struct yaml_node *m = yaml_get(root, "tools");
 
 	if (m == NULL)
@@ -404,7 +409,8 @@ read_tools(const struct yaml_doc *d, const struct yaml_node *root,
 
 		t->name = base_strdup(m->keys[i]->text);
 		if (yaml_check_keys(d, m->items[i], names, ARRAY_LEN(names),
-		    err) != 0 || read_tool(d, m->items[i], t, err) != 0)
+		    err) != 0 || read_tool(d, m->items[i], t, err) != 0 ||
+		    connector_lists_tool(d, m->items[i], c, t, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -605,6 +611,11 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 		    "64 characters");
 		return -1;
 	}
+	if (strcmp(c->name, CONNECTOR_AGGREGATE) == 0) {
+		yaml_err(d, yaml_get(root, "name"), err, "name: " CONNECTOR_AGGREGATE
+		    " is the name of /mcp, the mount of all connectors");
+		return -1;
+	}
 	c->approved = true;
 	c->log_result = 65536;
 	if (yaml_get_enum(d, root, "kind", kinds, ARRAY_LEN(kinds),
@@ -615,9 +626,12 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 	    yaml_get_int(d, root, "log_result", 0, 1 << 20, &c->log_result,
 	    err) != 0)
 		return -1;
-	c->kind = kind == KIND_REST ? CONNECTOR_REST : CONNECTOR_MCP;
+	c->kind = kind == KIND_REST ? CONNECTOR_REST : kind == KIND_BUILTIN ?
+	    CONNECTOR_BUILTIN : CONNECTOR_MCP;
 	if (kind == KIND_STDIO)
 		c->stdio = base_calloc(1, sizeof(*c->stdio));
+	if (kind == KIND_BUILTIN)
+		c->builtin = base_calloc(1, sizeof(*c->builtin));
 	c->state = (enum policy_state)state;
 	c->media_stream = media == 1;
 	return 0;
@@ -639,17 +653,19 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    yaml_check_keys(d, root, keys, ARRAY_LEN(keys), err) != 0 ||
 	    read_texts(d, root, c, err) != 0 ||
 	    (c->stdio != NULL ? connector_stdio_read(d, root, c->stdio, err) :
-	    connector_stdio_none(d, root, err) != 0 ? -1 :
-	    read_url(d, root, c, err)) != 0 ||
+	    connector_stdio_none(d, root, err)) != 0 || (c->stdio == NULL &&
+	    c->builtin == NULL && read_url(d, root, c, err) != 0) ||
 	    read_lists(d, root, c, err) != 0 ||
 	    not_our_own(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
 	    connector_via_read(d, root, conf, &c->via, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_asks(d, root, c, err) != 0 ||
+	    connector_lists_read(d, root, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
 	    read_tools(d, root, c, err) != 0 ||
-	    read_operations(d, root, c, err) != 0)
+	    read_operations(d, root, c, err) != 0 ||
+	    connector_builtin_read(d, root, c, err) != 0)
 		return -1;
 	return read_graphql(d, root, c, err);
 }
@@ -676,6 +692,7 @@ pack_tool(struct buf *b, const struct connector_tool *t)
 	pack_u8(b, (uint8_t)t->approval);
 	pack_u8(b, t->enabled);
 	pack_u8(b, t->classified);
+	pack_u8(b, (uint8_t)t->defer);
 }
 
 static void
@@ -712,6 +729,8 @@ pack_connector(struct buf *b, const struct connector *c)
 	pack_u8(b, c->approved);
 	pack_u8(b, c->media_stream);
 	pack_i64(b, c->log_result);
+	pack_i64(b, c->tools_cache_ms);
+	pack_u8(b, c->deferred);
 	connector_via_pack(b, &c->via);
 	pack_off(b, c->off_arguments);
 	pack_off(b, c->off_results);
@@ -741,6 +760,7 @@ pack_connector(struct buf *b, const struct connector *c)
 		pack_tool(b, &c->operations[i].tool);
 	}
 	connector_stdio_pack(b, c->stdio);
+	connector_builtin_pack(b, c->builtin);
 }
 
 /* A credential is one value, sent in one way: what a second connector says of
@@ -830,21 +850,6 @@ out:
 	return r;
 }
 
-static void
-pack_via_credential(struct buf *b, const struct connector_via *v,
-    uint32_t *n)
-{
-	if (v->credential[0] == '\0')
-		return;
-	pack_str(b, v->credential);
-	pack_str(b, "basic");
-	pack_str(b, "Proxy-Authorization");
-	pack_str(b, "");
-	pack_u32(b, 1);
-	pack_str(b, CONNECTOR_VIA);
-	*n += 1;
-}
-
 static int
 add_sections(const struct connector_set *set, struct snap_writer *w,
     struct err *err)
@@ -865,7 +870,7 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
 	pack_u32(&names, (uint32_t)set->n);
 	pack_u32(&hosts, nhosts + 1);
 	pack_str(&hosts, CONNECTOR_SELF_HOST);
-	pack_via_credential(&rows, &set->via, &ncreds);
+	connector_via_pack_credential(&rows, &set->via, &ncreds);
 	for (size_t i = 0; i < set->n; i++) {
 		const struct connector *c = &set->v[i];
 
@@ -873,7 +878,7 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
 		pack_str(&names, c->name);
 		for (size_t k = 0; k < c->nhosts; k++)
 			pack_str(&hosts, c->hosts[k].host);
-		pack_via_credential(&rows, &c->via, &ncreds);
+		connector_via_pack_credential(&rows, &c->via, &ncreds);
 		if (c->credential[0] == '\0')
 			continue;
 		pack_str(&rows, c->credential);

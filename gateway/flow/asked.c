@@ -154,6 +154,8 @@ denied(const struct exchange *ex, const struct json_doc *d, uint32_t method,
 {
 	const bool *asks = ex->con->asks;
 
+	if (ex->agg != NULL)
+		return "/mcp passes on nothing that a server asks";
 	switch (mcp_ask_of(d, method)) {
 	case MCP_ASK_PING:
 		return NULL;

@@ -19,12 +19,8 @@ struct member {
 	struct batch *b;
 	struct conn *c;		/* NULL: it has ended */
 	struct slice id;	/* raw JSON; empty: no request */
-	struct http1_head *head;
-	struct http1_body body;
-	struct buf in, text;
-	struct sse sse;
-	bool head_done, events, answered;
-	unsigned status;
+	struct inner in;
+	bool answered;
 };
 
 struct batch {
@@ -61,12 +57,27 @@ say(struct batch *b, struct slice json)
 	conn_kick(b->ex->c);
 }
 
+static void
+keep_alive(struct batch *b)
+{
+	if (!b->stream)
+		return;
+	if (http1_write_chunk(&b->ex->c->out, SLICE(":\n\n")) != 0)
+		log_warn("a keep-alive did not fit");
+	conn_kick(b->ex->c);
+}
+
 /* One message of one member; without events only answers have a place. */
 static void
-deliver(struct member *m, struct slice json)
+deliver(void *ctx, struct slice json)
 {
+	struct member *m = ctx;
 	struct json_doc d;
 
+	if (json.n == 0) {
+		keep_alive(m->b);
+		return;
+	}
 	spare_doc(m->b->ex->f, &d);
 	if (json_index(&d, json, NULL) == JSON_OK) {
 		bool answer = json_member(&d, 0, "method") == JSON_NONE &&
@@ -80,24 +91,6 @@ deliver(struct member *m, struct slice json)
 			say(m->b, json);
 	}
 	spare_doc_back(m->b->ex->f, &d);
-}
-
-static void
-begin_stream(struct batch *b)
-{
-	struct exchange *ex = b->ex;
-	struct buf *o = &ex->c->out;
-
-	if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
-	    http1_write_field(o, SLICE("Content-Type"),
-	    SLICE("text/event-stream")) != 0 ||
-	    http1_write_field(o, SLICE("Cache-Control"),
-	    SLICE("no-cache")) != 0 ||
-	    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
-	    http1_write_end(o) != 0)
-		return;
-	b->stream = ex->head_out = ex->chunked_out = true;
-	conn_kick(ex->c);
 }
 
 static void
@@ -146,10 +139,9 @@ on_end(struct member *m)
 
 	m->c = NULL;
 	b->left--;
-	if (m->status / 100 != 2 || b->worst == 0)
-		b->worst = m->status == 0 ? 502 : m->status;
-	if (m->text.len > 0)
-		deliver(m, buf_slice(&m->text));
+	if (m->in.status / 100 != 2 || b->worst == 0)
+		b->worst = m->in.status == 0 ? 502 : m->in.status;
+	inner_end(&m->in);
 	if (m->id.n > 0 && !m->answered) {
 		buf_init(&e, m->id.n + 4096);
 		mcp_write_error(&e, m->id, MCP_CODE_UPSTREAM,
@@ -163,84 +155,14 @@ on_end(struct member *m)
 }
 
 static void
-keep_alive(struct batch *b)
-{
-	if (!b->stream)
-		return;
-	if (http1_write_chunk(&b->ex->c->out, SLICE(":\n\n")) != 0)
-		log_warn("a keep-alive did not fit");
-	conn_kick(b->ex->c);
-}
-
-static void
-on_body(struct member *m, struct slice data)
-{
-	struct sse_event ev;
-
-	if (!m->events) {
-		if (buf_add_slice(&m->text, data) != 0)
-			buf_reset(&m->text);
-		return;
-	}
-	for (;;) {
-		enum sse_result r = sse_next(&m->sse, &data, &ev);
-
-		if (r == SSE_EVENT && ev.has_data && ev.data.n > 0)
-			deliver(m, ev.data);
-		else if (r == SSE_COMMENT)
-			keep_alive(m->b);
-		else if (r != SSE_EVENT)
-			return;
-	}
-}
-
-static bool
-read_head(struct member *m)
-{
-	struct media type;
-	size_t used;
-
-	if (http1_parse_response(m->head, buf_slice(&m->in), NULL,
-	    HTTP1_M_POST, &used) != HTTP1_DONE)
-		return false;
-	if (!m->head->interim) {
-		media_parse(http1_field_known(m->head,
-		    HTTP1_F_CONTENT_TYPE), &type);
-		m->events = type.kind == MEDIA_SSE;
-		m->status = m->head->status;
-		m->head_done = true;
-		http1_body_init(&m->body, m->head->framing, m->head->length);
-	}
-	buf_consume(&m->in, used);
-	http1_head_init(m->head);
-	return true;
-}
-
-/* What the gateway itself wrote for this member: it is well-formed. */
-static void
 on_inner(void *ctx, struct conn *c, struct slice data, bool end)
 {
 	struct member *m = ctx;
-	struct slice in, part;
 
 	(void)c;
 	if (m->b->closing || m->b->ex->over)
 		return;
-	if (buf_add_slice(&m->in, data) != 0)
-		buf_reset(&m->in);
-	while (!m->head_done && read_head(m))
-		;
-	while (m->head_done && m->in.len > 0) {
-		in = buf_slice(&m->in);
-		size_t before = in.n;
-		enum http1_result r = http1_body_next(&m->body, &in, &part);
-
-		if (r == HTTP1_DATA)
-			on_body(m, part);
-		buf_consume(&m->in, before - in.n);
-		if (r != HTTP1_DATA)
-			break;
-	}
+	inner_take(&m->in, data);
 	if (end)
 		on_end(m);
 }
@@ -294,10 +216,7 @@ add(struct batch *b, uint32_t node)
 		return false;
 	b->n++;
 	b->left++;
-	m->head = spare_head(ex->f);
-	buf_init(&m->in, FLOW_OUT_MAX + FLOW_OUT_HIGH);
-	buf_init(&m->text, ex->rbody.max * 2);
-	sse_init(&m->sse, NULL);
+	inner_init(&m->in, ex->f, ex->rbody.max * 2, deliver, m);
 	return true;
 }
 
@@ -318,8 +237,7 @@ batch_begin(struct exchange *ex)
 			batch_free(ex);
 			return refuse(ex, "It does not fit.");
 		}
-	if (b->requests > 0 && ex->wants_sse && ex->req->minor == 1)
-		begin_stream(b);
+	b->stream = b->requests > 0 && call_begin_stream(ex);
 	return STEP_WAIT;
 }
 
@@ -336,10 +254,7 @@ batch_free(struct exchange *ex)
 
 		if (m->c != NULL)
 			conn_inner_drop(m->c);
-		spare_head_back(ex->f, m->head);
-		buf_wipe_free(&m->in);
-		buf_wipe_free(&m->text);
-		sse_free(&m->sse);
+		inner_free(&m->in);
 	}
 	buf_wipe_free(&b->array);
 	ex->batch = NULL;

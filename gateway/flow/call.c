@@ -85,6 +85,7 @@ begin_tunnel(struct exchange *ex)
 		session_unref(s);
 		return STEP_WAIT;
 	}
+	trust_begin(c, http1_field(ex->req, "user-agent"));
 	c->state = CONN_SNIFF;
 	exchange_end(ex, "ok");
 	conn_begin_sniff(c);
@@ -103,19 +104,24 @@ find_connector(struct exchange *ex)
 
 	if (ex->stdio)
 		return stdio_find(ex);
+	if (ex->gate != NULL)
+		return gateapi_find(ex);
+	if (aggregate_here(ex))
+		return aggregate_find(ex);
 	if (ex->mount) {
 		struct slice rest = ex->path;
 		bool api = slice_starts(rest, "/api/");
 
 		if (!api && !slice_starts(rest, "/mcp/"))
 			return exchange_refuse(ex, REASON_UNCATALOGUED,
-			    "Mounts are /mcp/CONNECTOR and /api/CONNECTOR.");
+			    "Mounts are /mcp, /mcp/CONNECTOR and "
+			    "/api/CONNECTOR.");
 		rest = slice_sub(rest, 5, SIZE_MAX);
 		struct slice name = slice_cut(&rest, '/');
 
 		ex->con = connector_named(ex->view->connectors, name);
-		if (ex->con == NULL || (ex->con->kind == CONNECTOR_REST) !=
-		    api) {
+		if (ex->con == NULL || ex->con->kind != (api ?
+		    CONNECTOR_REST : CONNECTOR_MCP)) {
 			ex->con = NULL;
 			return exchange_refuse(ex, REASON_UNCATALOGUED,
 			    "There is no %s connector of this name.",
@@ -236,6 +242,22 @@ on_body_time(void *ctx)
 	exchange_answer_refusal(ex);
 }
 
+/* A chunked body turns out to be larger than what is read whole: where the
+ * exception allows those whose head says so, it allows this one. What was read
+ * goes first. */
+static bool
+stream_the_rest(struct exchange *ex, struct slice data)
+{
+	if (ex->con->kind == CONNECTOR_MCP || ex->stdio ||
+	    !exchange_exception(ex, REASON_BODY_TOO_LARGE, "request"))
+		return false;
+	ex->gated = false;
+	ex->req->expect_continue = false;	/* it has come */
+	ex->body.max += data.n;
+	ex->body.full = false;
+	return buf_add_slice(&ex->body, data) == 0;
+}
+
 static enum step_result
 read_body(struct exchange *ex)
 {
@@ -247,14 +269,15 @@ read_body(struct exchange *ex)
 		enum http1_result r = http1_body_next(&ex->req_body, &in,
 		    &data);
 
-		if (r == HTTP1_DATA && buf_add_slice(&ex->body, data) != 0) {
+		if (r == HTTP1_DATA && buf_add_slice(&ex->body, data) != 0 &&
+		    !stream_the_rest(ex, data)) {
 			ex->keep_alive = false;
 			return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 			    "At most %lld bytes.",
 			    (long long)ex->view->conf->limits.body);
 		}
 		buf_consume(&ex->c->in, before - in.n);
-		if (r == HTTP1_DATA)
+		if (r == HTTP1_DATA && ex->gated)
 			continue;
 		if (r == HTTP1_ERROR) {
 			ex->refusal_word = http1_error_word(ex->req_body.error);
@@ -265,11 +288,11 @@ read_body(struct exchange *ex)
 		break;
 	}
 	ex->bytes_in = ex->body.len;
-	if (http1_body_done(&ex->req_body)) {
+	if (http1_body_done(&ex->req_body) || !ex->gated) {
 		ex->waiting_body = false;
 		if (ex->timer != NULL)
 			loop_timer_stop(ex->timer);
-		return ex->body_coded ? content_decode_request(ex) : STEP_DONE;
+		return ex->body_coded && ex->gated ? content_decode_request(ex) : STEP_DONE;
 	}
 	if (!ex->waiting_body) {
 		ex->waiting_body = true;
@@ -312,7 +335,10 @@ call_receive(struct exchange *ex)
 	const char *why = NULL;
 
 	if (ex->waiting_body)
-		return stdio_take(ex, read_body(ex));
+		return gateapi_take(ex, aggregate_take(ex, stdio_take(ex,
+		    read_body(ex))));
+	if (ex->c->inner != NULL)
+		gateapi_adopt(ex);
 	ex->stdio = ex->c->kind == CONF_STDIO;
 	ex->mount = ex->stdio || ex->c->kind == CONF_MOUNT;
 	ex->bearer = ex->c->kind != CONF_EXPLICIT;
@@ -337,6 +363,9 @@ call_receive(struct exchange *ex)
 		    "The path can be read in two ways (%s).", why);
 	if (!take_path(ex))
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE, "%s", "");
+	if (gateapi_asks(ex))
+		return gateapi_receive(ex) != STEP_DONE ? STEP_REFUSE :
+		    gateapi_take(ex, read_body(ex));
 	if ((r = find_connector(ex)) != STEP_DONE)
 		return r;
 	ex->con_at = (size_t)(ex->con - ex->view->connectors->v);
@@ -345,11 +374,10 @@ call_receive(struct exchange *ex)
 	if (!ex->mount && !ex->sse_post && ex->con->kind == CONNECTOR_MCP &&
 	    (r = oldsse_guess(ex)) != STEP_DONE)
 		return r;
-	ex->wants_sse = media_accepts_named(http1_field_known(ex->req,
-	    HTTP1_F_ACCEPT), "text/event-stream");
 	if ((r = choose_body(ex)) != STEP_DONE)
 		return r;
-	return ex->gated ? stdio_take(ex, read_body(ex)) : STEP_DONE;
+	return ex->gated ? aggregate_take(ex, stdio_take(ex,
+	    read_body(ex))) : STEP_DONE;
 }
 
 /* --- CLASSIFY ------------------------------------------------------------ */
@@ -363,12 +391,13 @@ agent_url(struct exchange *ex)
 	const char *host = ex->c->tunnel ? ex->c->authority.host : h->host;
 	bool v6 = strchr(host, ':') != NULL;
 
-	char port[8];
-	int n = std ? 0 : snprintf(port, sizeof(port), ":%u",
-	    ex->c->tunnel ? ex->c->authority.port : h->port);
+	char room[U64_DIGITS];
+	struct slice port = slice_of_u64(ex->c->tunnel ?
+	    ex->c->authority.port : h->port, room);
 	struct slice parts[] = { con->tls ? SLICE("https://") :
 	    SLICE("http://"), slice_make("[", v6), slice_str(host),
-	    slice_make("]", v6), slice_make(port, (size_t)n), ex->up_path,
+	    slice_make("]", v6), slice_make(":", !std),
+	    std ? slice_make("", 0) : port, ex->up_path,
 	    slice_make("?", ex->up_query.p != NULL), ex->up_query };
 
 	return arena_join(ex->a, parts, ARRAY_LEN(parts)).p;
@@ -428,7 +457,8 @@ classify_mcp(struct exchange *ex)
 	if (ex->media != MEDIA_JSON)
 		return exchange_refuse(ex, REASON_MEDIA,
 		    "MCP messages are application/json.");
-	if (json_index(&ex->doc, buf_slice(&ex->body), NULL) != JSON_OK)
+	if (json_index(&ex->doc, buf_slice(&ex->body),
+	    &json_limits_inside) != JSON_OK)
 		return exchange_unparseable(ex, json_error_text(ex->doc.error));
 	mcp_read(&ex->doc, 0, &ex->msg);
 	if (ex->msg.kind == MCP_BATCH)
@@ -440,6 +470,8 @@ classify_mcp(struct exchange *ex)
 	a->operation = ex->msg.kind == MCP_RESPONSE ? ACTION_PROTOCOL :
 	    ex->msg.operation;
 	a->tool = ex->msg.tool;
+	if (mcp_names_uri(ex->msg.method))
+		content_redact_uri(ex);
 	if (!ex->reclassify && revision_check(ex) != STEP_DONE)
 		return STEP_REFUSE;
 	if (ex->msg.cancel_id.n > 0)
@@ -473,12 +505,16 @@ call_classify(struct exchange *ex)
 	a->connector = ex->con->name;
 	a->environment = ex->con->environment;
 	a->data_class = ex->con->data_class;
-	ex->target = ex->stdio ? arena_printf(ex->a, "stdio:%s",
+	ex->target = ex->con->nhosts == 0 ? arena_printf(ex->a, "%s:%s",
+	    ex->stdio ? "stdio" : ex->whole ? "mount" : "builtin",
 	    ex->con->name) : (char *)(uintptr_t)agent_url(ex);
 	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
-	    rest_classify(ex);
+	    ex->con->kind == CONNECTOR_REST ? rest_classify(ex) :
+	    gateapi_classify(ex);
+	if (r == STEP_DONE && ex->whole)
+		r = aggregate_classify(ex);
 	/* Clients try revisions out: that is no denied call. */
 	ex->is_call = ex->reason != REASON_REVISION && ex->batch == NULL;
 	if (r != STEP_DONE)
@@ -493,6 +529,8 @@ call_classify(struct exchange *ex)
 		a->klass = t.klass;
 		if (a->operation == ACTION_READ && !t.classified)
 			a->klass = CONF_READ_ONLY;
+		if (ex->con->builtin != NULL)
+			gateapi_raise(ex);
 	}
 	if (exchange_killed(ex, &target)) {
 		const char *why = map_get(&ex->f->kills, slice_str(target));
@@ -659,27 +697,46 @@ on_keepalive(void *ctx)
 	    (uint64_t)ex->view->conf->hold_keepalive_ms);
 }
 
+bool
+call_takes_stream(const struct exchange *ex)
+{
+	return ex->req->minor == 1 && media_accepts_named(http1_field_known(
+	    ex->req, HTTP1_F_ACCEPT), "text/event-stream");
+}
+
+bool
+call_begin_stream(struct exchange *ex)
+{
+	struct buf *o = &ex->c->out;
+	size_t before = o->len;
+
+	if (!call_takes_stream(ex))
+		return false;
+	if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
+	    http1_write_field(o, SLICE("Content-Type"),
+	    SLICE("text/event-stream")) != 0 ||
+	    http1_write_field(o, SLICE("Cache-Control"),
+	    SLICE("no-cache")) != 0 ||
+	    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
+	    http1_write_end(o) != 0) {
+		o->len = before;
+		return false;
+	}
+	ex->head_out = ex->chunked_out = true;
+	conn_kick(ex->c);
+	return true;
+}
+
 /* An answer that can wait: the headers now, so that no client gives up on
  * them; comments or progress while a person thinks. */
 static void
 begin_hold_stream(struct exchange *ex)
 {
-	struct buf *o = &ex->c->out;
-
-	if (ex->con->kind == CONNECTOR_MCP && ex->wants_sse &&
-	    ex->msg.kind == MCP_REQUEST && ex->req->minor == 1) {
-		if (http1_write_response(o, 200, slice_make(NULL, 0)) != 0 ||
-		    http1_write_field(o, SLICE("Content-Type"),
-		    SLICE("text/event-stream")) != 0 ||
-		    http1_write_field(o, SLICE("Cache-Control"),
-		    SLICE("no-cache")) != 0 ||
-		    http1_write_framing(o, HTTP1_BODY_CHUNKED, 0) != 0 ||
-		    http1_write_end(o) != 0)
-			return;
-		ex->hold_stream = ex->head_out = ex->chunked_out = true;
+	if (ex->con->kind == CONNECTOR_MCP && ex->msg.kind == MCP_REQUEST &&
+	    call_begin_stream(ex)) {
+		ex->hold_stream = true;
 		ex->resp_media = MEDIA_SSE;
 		ex->status = 200;
-		conn_kick(ex->c);
 	}
 	ex->keepalive = loop_timer_new(ex->f->loop, on_keepalive, ex);
 	loop_timer_set(ex->keepalive, ex->msg.progress_token.n > 0 ? 200 :
@@ -731,6 +788,7 @@ call_hold(struct exchange *ex)
 	if (!consume && (ex->verdict.effect != CONF_HOLD || ex->consumed))
 		return STEP_DONE;
 	action_digest(&ex->action, ex->digest);
+	svc_hold_begin(ex);
 	if (consume) {
 		svc_consume(ex);	/* what the approver wrote was judged */
 		return STEP_WAIT;
@@ -742,7 +800,9 @@ call_hold(struct exchange *ex)
 	loop_timer_del(ex->timer);
 	ex->timer = loop_timer_new(ex->f->loop, on_hold_over, ex);
 	loop_timer_set(ex->timer, (uint64_t)ms + HOLD_GRACE_MS);
-	if (!ex->hold_stream && ex->keepalive == NULL)
+	if (ex->con->builtin != NULL)
+		gateapi_held(ex);
+	else if (!ex->hold_stream && ex->keepalive == NULL)
 		begin_hold_stream(ex);
 	return STEP_WAIT;	/* the broker's verdict resumes it */
 }
@@ -792,7 +852,8 @@ call_record_decision(struct exchange *ex)
 /* --- FORWARD -------------------------------------------------------------------- */
 
 static int
-write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
+write_head(struct exchange *ex, struct slice session_id, struct slice event_id,
+    struct slice version)
 {
 	struct buf *o = &ex->uout;
 	const struct http1_head *h = ex->req;
@@ -829,6 +890,9 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 			continue;
 		if (ex->mirror != NULL && mirror_is_param(f->name))
 			continue;
+		if (version.p != NULL &&
+		    f->known == HTTP1_F_MCP_PROTOCOL_VERSION)
+			continue;
 		/* Our own token, where it comes in Authorization; a credential
 		 * of ours replaces what the agent brought. */
 		if (f->known == HTTP1_F_AUTHORIZATION && ex->bearer)
@@ -848,6 +912,9 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 		r |= http1_write_field(o, SLICE("Mcp-Session-Id"), session_id);
 	if (event_id.p != NULL)
 		r |= http1_write_field(o, SLICE("Last-Event-ID"), event_id);
+	if (version.p != NULL)
+		r |= http1_write_field(o, SLICE("MCP-Protocol-Version"),
+		    version);
 	if (ex->cred_name.n > 0)
 		r |= http1_write_field(o, ex->cred_name, ex->cred_value);
 	if (ex->gated && h->framing != HTTP1_BODY_NONE)
@@ -857,6 +924,8 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id)
 	r |= http1_write_end(o);
 	if (ex->gated)
 		r |= buf_add_slice(o, body);
+	else if (ex->body.len > 0)	/* read before it was too large */
+		r |= http1_write_chunk(o, body);
 	return r;
 }
 
@@ -881,11 +950,11 @@ on_upstream(void *ctx, struct upstream *u, enum reason reason,
 		exchange_resume(ex);
 }
 
-enum step_result
-call_forward(struct exchange *ex)
+static enum step_result
+forward(struct exchange *ex)
 {
 	const struct principal *p = &ex->session->who;
-	struct slice session_id, event_id;
+	struct slice session_id, event_id, version = { 0 };
 	struct upstream_target t = {
 		.host = ex->c->tunnel ? ex->c->authority.host :
 		    ex->con->hosts[0].host,
@@ -895,7 +964,7 @@ call_forward(struct exchange *ex)
 		.pins = ex->con->pins, .npins = ex->con->npins };
 	struct via_target via = { .host = ex->con->via.host,
 		.port = ex->con->via.port, .authorization = ex->via_value };
-	char port[8];
+	char port[U64_DIGITS];
 
 	if (via.host[0] != '\0')
 		t.via = &via;
@@ -903,15 +972,23 @@ call_forward(struct exchange *ex)
 		return STEP_DONE;
 	if (!revision_open_ids(ex, &session_id, &event_id))
 		return exchange_refuse(ex, REASON_SESSION_BINDING, "%s", "");
-	if (write_head(ex, session_id, event_id) != 0)
+	if (ex->action.operation == ACTION_LIST && lists_serve(ex))
+		return STEP_DONE;
+	if (ex->agg != NULL) {
+		enum step_result r = aggregate_open(ex);
+
+		if (r != STEP_DONE)
+			return r;
+		aggregate_ids(ex, &session_id, &version);
+	}
+	if (write_head(ex, session_id, event_id, version) != 0)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");
 	ex->request_head_sent = true;
 	if (ex->stdio)
 		return stdio_forward(ex);
-	snprintf(port, sizeof(port), "%u", t.port);
 	struct slice bar = SLICE("|"), parts[] = { slice_str(ex->con->name),
-		bar, slice_str(t.host), SLICE(":"), slice_str(port), bar,
+		bar, slice_str(t.host), SLICE(":"), slice_of_u64(t.port, port), bar,
 		slice_str(p->user), bar, slice_str(p->agent), bar,
 		slice_str(ex->view->name) };
 
@@ -925,9 +1002,17 @@ call_forward(struct exchange *ex)
 }
 
 enum step_result
+call_forward(struct exchange *ex)
+{
+	return ex->whole ? aggregate_answer(ex) : ex->con->builtin != NULL ?
+	    gateapi_forward(ex) : forward(ex);
+}
+
+enum step_result
 call_response(struct exchange *ex)
 {
-	relay_start(ex);
+	if (ex->con->builtin == NULL)	/* else its report is awaited */
+		relay_start(ex);
 	return STEP_WAIT;
 }
 

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "clienthello.h"
 #include "clock.h"
 #include "log.h"
 
@@ -37,6 +36,8 @@ conn_free(struct conn *c)
 	if (f->full && c->inner == NULL)
 		conn_accept_again(f, true);
 	svc_leaf_forget(f, c);
+	if (c->trust != NULL)
+		trust_end(c);
 	dns_cancel(c->dns);
 	loop_soon_cancel(f->loop, c);
 	loop_at_end_cancel(f->loop, c);
@@ -56,6 +57,7 @@ conn_free(struct conn *c)
 	spare_head_back(f, c->head);
 	if (c->inner != NULL)
 		c->inner(c->inner_ctx, c, slice_make("", 0), true);
+	agg_unref(c->agg);
 	loop_defer_free(f->loop, c);
 }
 
@@ -149,7 +151,8 @@ conn_keep_leftover(struct conn *c, const struct exchange *ex)
 	struct leftover *l = &c->left;
 
 	l->n = 0;
-	if (c->out.len == 0 || ex->resp == NULL || ex->con == NULL)
+	if (c->out.len == 0 || ex->con == NULL ||
+	    (ex->resp == NULL && ex->gate == NULL))
 		return;
 	l->epoch = ex->kill_epoch;
 	l->hash[l->n++] = ex->view->kill_hash[ex->con_at];
@@ -258,7 +261,8 @@ conn_flush(void *ctx)
 		if (c->state == CONN_HEAD && c->in.len > 0)
 			loop_soon(c->f->loop, on_soon, c);
 	}
-	if (c->out.len == 0 && c->out.cap > FLOW_OUT_LOW)
+	if (c->out.len == 0 && (c->out.cap > FLOW_OUT_LOW ||
+	    (c->ex != NULL && c->ex->mode == RESP_SSE)))
 		buf_free(&c->out);
 	if (c->out.len == 0 && (c->state == CONN_CLOSING ||
 	    (c->mux != NULL && mux_done(c)))) {
@@ -390,13 +394,15 @@ handshake(struct conn *c)
 		return;
 	}
 	if (k != 1) {
-		record_refused(c->f, c, EVENT_CONNECTION_REFUSED,
-		    REASON_AMBIGUOUS, c->authority.host, stream_error(c->s),
-		    NULL);
+		if (!trust_failed(c, k))
+			record_refused(c->f, c, EVENT_CONNECTION_REFUSED,
+			    REASON_AMBIGUOUS, c->authority.host,
+			    stream_error(c->s), NULL);
 		conn_abort(c);
 		return;
 	}
 	c->tls = true;
+	trust_shaken(c);
 	c->state = CONN_HEAD;
 	if (tls_conn_h2(stream_tls(c->s)))
 		mux_begin(c);
@@ -442,6 +448,7 @@ sniff(struct conn *c)
 	if (c->in.len == 0)
 		return;
 	if ((unsigned char)buf_data(&c->in)[0] != TLS_RECORD_HANDSHAKE) {
+		trust_end(c);
 		c->state = CONN_HEAD;
 		conn_process(c);
 		return;
@@ -460,6 +467,7 @@ sniff(struct conn *c)
 		conn_abort(c);
 		return;
 	}
+	trust_hello(c, &ch);
 	c->state = CONN_MINT;
 	leaf = svc_leaf(c->f, c->authority.host, c);
 	if (leaf != NULL)
@@ -534,6 +542,8 @@ conn_process(struct conn *c)
 {
 	if (c->closed)
 		return;
+	if (c->trust != NULL && c->tls && c->in.len > 0)
+		trust_used(c);
 	switch (c->state) {
 	case CONN_BALANCER:
 		if (balancer_read(c))
@@ -653,9 +663,22 @@ write_inner(struct buf *b, const struct exchange *like, struct slice body)
 	return r | buf_add_slice(b, body);
 }
 
+/* What is known of who is at the other end, and of where it wanted to go. */
+static void
+inherit(struct conn *c, const struct conn *from)
+{
+	memcpy(c->source, from->source, sizeof(c->source));
+	memcpy(c->token_hash, from->token_hash, sizeof(c->token_hash));
+	c->tunnel = from->tunnel;
+	c->tls = from->tls;
+	c->has_token = from->has_token;
+	c->self = from->self;
+	c->authority = from->authority;
+}
+
 struct conn *
-conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
-    inner_fn *fn, void *ctx)
+conn_inner_raw(struct conn *outer, struct slice message, inner_fn *fn,
+    void *ctx)
 {
 	struct flow *f = outer->f;
 	struct conn *c = base_calloc(1, sizeof(*c));
@@ -663,24 +686,31 @@ conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
 	c->f = f;
 	c->kind = outer->kind;
 	c->state = CONN_HEAD;
-	c->tunnel = outer->tunnel;
-	c->tls = outer->tls;
-	c->has_token = outer->has_token;
-	c->authority = outer->authority;
-	memcpy(c->token_hash, outer->token_hash, sizeof(c->token_hash));
-	memcpy(c->source, outer->source, sizeof(c->source));
-	buf_init(&c->in, body.n + (256u << 10));
+	inherit(c, outer);
+	buf_init(&c->in, message.n);
 	buf_init(&c->out, FLOW_OUT_MAX);
-	if (write_inner(&c->in, like, body) != 0) {
-		buf_wipe_free(&c->in);
-		free(c);
-		return NULL;
-	}
+	ASSERT(buf_add_slice(&c->in, message) == 0);
 	c->inner = fn;
 	c->inner_ctx = ctx;
 	list_append(&f->conns, &c->link);
 	c->timer = loop_timer_new(f->loop, on_timeout, c);
 	loop_soon(f->loop, on_inner, c);
+	return c;
+}
+
+struct conn *
+conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
+    inner_fn *fn, void *ctx)
+{
+	struct conn *c = NULL;
+	struct buf b;
+
+	if (like->agg != NULL)
+		return aggregate_inner(like, body, fn, ctx);
+	buf_init(&b, body.n + (256u << 10));
+	if (write_inner(&b, like, body) == 0)
+		c = conn_inner_raw(outer, buf_slice(&b), fn, ctx);
+	buf_wipe_free(&b);
 	return c;
 }
 
@@ -744,13 +774,7 @@ conn_new_stream(struct conn *c, struct http2_stream *st)
 	    c->f->stopping || c->state != CONN_MUX)
 		return NULL;
 	v = conn_new(c->f, c->kind);
-	memcpy(v->source, c->source, sizeof(v->source));
-	memcpy(v->token_hash, c->token_hash, sizeof(v->token_hash));
-	v->tunnel = c->tunnel;
-	v->tls = c->tls;
-	v->has_token = c->has_token;
-	v->self = c->self;
-	v->authority = c->authority;
+	inherit(v, c);
 	v->h2_stream = st;
 	return v;
 }

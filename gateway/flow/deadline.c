@@ -114,6 +114,7 @@ on_second(void *ctx)
 
 	svc_second(f);
 	spare_second(f);
+	lists_second(f);
 	list_each_safe(it, tmp, &f->exchanges)
 		look_at_exchange(list_entry(it, struct exchange, link));
 	list_each_safe(it2, tmp2, &f->conns)

@@ -70,8 +70,11 @@ exchange_free(struct exchange *ex)
 	if (ex->deadline_q != 0)
 		svc_forget(f, ex->deadline_q);
 	emit_forget(f->emit, ex);
+	svc_hold_end(ex);
 	asked_end(ex);
 	batch_free(ex);
+	gateapi_end(ex);
+	aggregate_leave(ex);
 	oldsse_end(ex);
 	upstream_cancel(ex->ureq);
 	upstream_close(ex->u, true);
@@ -94,6 +97,8 @@ exchange_free(struct exchange *ex)
 		sse_free(ex->sse);
 		free(ex->sse);
 	}
+	free(ex->redact_out.items);
+	free(ex->redact_back.items);
 	spare_head_back(f, ex->req);
 	spare_head_back(f, ex->resp);
 	if (ex->cred_value.n > 0)
@@ -302,7 +307,7 @@ answer_mcp(struct exchange *ex, const char *event, const char *text)
 	/* An HTTP error would make some clients fall back to an older
 	 * transport; the denial belongs into the protocol. 403 says nothing
 	 * about revisions. */
-	ex->status = ex->refusal_code != 0 ? 400 :
+	ex->status = ex->refusal_code != 0 ? status :
 	    ex->msg.kind == MCP_REQUEST ? 200 :
 	    revision_modern_refusal(ex, status) ? 403 : status;
 	if (ex->msg.kind != MCP_REQUEST || !oldsse_deny(ex, buf_slice(&b)))
@@ -336,6 +341,10 @@ exchange_say_no(struct exchange *ex, struct uuid event)
 	text = sentence(ex, id);
 	if (text == NULL)
 		text = (char *)(uintptr_t)reason_text(ex->reason);
+	if (ex->gate != NULL && gateapi_say_no(ex, http_status(ex), id, text)) {
+		ex->delivered = true;
+		return true;
+	}
 	if (ex->con != NULL && ex->con->kind == CONNECTOR_MCP &&
 	    (ex->msg.kind == MCP_REQUEST || ex->hold_stream ||
 	    revision_modern_refusal(ex, http_status(ex))))

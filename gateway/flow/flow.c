@@ -91,6 +91,8 @@ load_trust(const struct flow *f, struct view *v, const struct snap *s,
 			return -1;
 		}
 	}
+	v->kill_hash[v->connectors->n] = killpage_hash(f->kill,
+	    "connector/" CONNECTOR_AGGREGATE);
 	return 0;
 }
 
@@ -136,6 +138,8 @@ flow_new(const struct flow_setup *setup, const struct snap *snap,
 	list_init(&f->listeners);
 	map_init(&f->away);
 	svc_init(f);
+	f->toolcache = toolcache_new(NULL);
+	aggregate_init(f);
 	cut_init(f);
 	f->kill = killpage_map(setup->killpage_fd, false);
 	if (f->kill == NULL || f->eventfd < 0) {
@@ -177,6 +181,7 @@ flow_reload(struct flow *f, const struct snap *snap, struct err *err)
 	}
 	view_unref(f->view);
 	f->view = v;
+	lists_drop_all(f);
 	stdio_reloaded(f);
 	upstream_pool_set_connect_ms(f->pool,
 	    (uint64_t)v->conf->limits.connect_ms);
@@ -220,5 +225,7 @@ flow_stop(struct flow *f)
 	while (!list_empty(&f->cuts.conns))
 		conn_abort(list_entry(f->cuts.conns.next, struct conn, link));
 	away_stop(f);
+	aggregate_stop(f);
+	(void)toolcache_drop(f->toolcache, NULL);	/* timers still run */
 	emit_flush(f->emit);
 }

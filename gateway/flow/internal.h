@@ -7,10 +7,12 @@
 #include "action.h"
 #include "arena.h"
 #include "chan.h"
+#include "clienthello.h"
 #include "coding.h"
 #include "connector.h"
 #include "event.h"
 #include "flow.h"
+#include "gateask.h"
 #include "graphql.h"
 #include "http1.h"
 #include "inspect.h"
@@ -27,6 +29,7 @@
 #include "redact.h"
 #include "sse.h"
 #include "stream.h"
+#include "toolcache.h"
 #include "upstream.h"
 
 #define FLOW_IN_MAX (128u << 10)	/* unread bytes of an agent */
@@ -66,6 +69,7 @@ void view_unref(struct view *v);
 struct session {
 	struct principal who;
 	unsigned refs;
+	unsigned gates;			/* see gateapi.c */
 	bool revoked;
 	uint64_t kill_user, kill_agent, kill_session;
 };
@@ -168,7 +172,15 @@ struct flow {
 	struct map kills;		/* target -> reason text */
 	struct map leaves;		/* host -> struct leaf_entry */
 	struct map away;		/* see away.c */
+	struct map held;		/* call, 16 bytes -> exchange in HOLD */
 	struct map seen_tools;		/* connector NUL tool NUL digest */
+	struct map gates;		/* call -> struct gate */
+	size_t ngates;			/* those without a call yet too */
+	struct map trusting;		/* see trust.c */
+	struct toolcache *toolcache;	/* see lists.c */
+	struct list aggs;		/* sessions of /mcp, see agg_session.c */
+	struct map agg_by_id;
+	uint64_t list_drops;		/* how often something left it */
 	struct list conns, exchanges;
 	struct list listeners;
 	size_t nconns;
@@ -232,10 +244,12 @@ struct conn {
 	bool cut;			/* in flow.cuts.conns */
 	bool trusted;			/* a balancer: who it names is who it is */
 	bool self;			/* a tunnel to CONNECTOR_SELF_HOST */
+	struct trust *trust;		/* until it is seen whether it trusts */
 	struct leftover left;
 	struct mux *mux;		/* CONN_MUX: see mux.c */
 	struct http2_stream *h2_stream;	/* this is one; then no watch */
 	bool gone;			/* ... and it is closed */
+	struct agg *agg;		/* inner: of this session of /mcp */
 };
 
 void conn_accept(struct listener *l);
@@ -246,6 +260,34 @@ struct conn *conn_inner(struct conn *c, const struct exchange *like,
     struct slice body, inner_fn *fn, void *ctx);
 /* Nobody waits for its answer any more: its agent has gone. */
 void conn_inner_drop(struct conn *c);
+/* The same with a whole message (head and body) on a connection like c. */
+struct conn *conn_inner_raw(struct conn *c, struct slice message,
+    inner_fn *fn, void *ctx);
+
+/* ---- what an inner connection answers: inner.c ------------------------------- */
+
+/* One JSON-RPC message, or, empty, a sign of life. */
+typedef void inner_message_fn(void *ctx, struct slice json);
+
+struct inner {
+	struct flow *f;
+	inner_message_fn *fn;
+	void *ctx;
+	struct http1_head *head;
+	struct http1_body body;
+	struct buf in, text, session;	/* session: Mcp-Session-Id */
+	struct sse sse;
+	bool head_done, events;
+	unsigned status;		/* 0: no answer */
+};
+
+/* max: bytes of a JSON answer. */
+void inner_init(struct inner *r, struct flow *f, size_t max,
+    inner_message_fn *fn, void *ctx);
+void inner_free(struct inner *r);
+void inner_take(struct inner *r, struct slice data);
+/* The connection is at its end: a JSON answer is whole. */
+void inner_end(struct inner *r);
 /* At limits.streams connections a proxy stops accepting until one ends. */
 void conn_accept_again(struct flow *f, bool again);
 /* Something was put into c->out, or room was made in c->in. */
@@ -274,6 +316,21 @@ struct conn *conn_new_stream(struct conn *c, struct http2_stream *st);
 void conn_stream_event(struct conn *v, bool closed);
 void conn_leaf_ready(struct conn *c, struct tls_leaf *leaf, const char *why);
 
+/* ---- does a client trust our CA: trust.c ------------------------------------ */
+
+/* A tunnel begins. agent: the User-Agent that asked for it. */
+void trust_begin(struct conn *c, struct slice agent);
+void trust_hello(struct conn *c, const struct clienthello *ch);
+/* The handshake ended with a result that is not 1. True: it is recorded as
+ * the client's doing. */
+bool trust_failed(struct conn *c, int result);
+/* It succeeded. */
+void trust_shaken(struct conn *c);
+/* Bytes came through it: the client has accepted our certificate. */
+void trust_used(struct conn *c);
+/* The connection ends, or its tunnel has no TLS. */
+void trust_end(struct conn *c);
+
 /* ---- HTTP/2 from an agent: mux.c -------------------------------------------- */
 
 void mux_begin(struct conn *c);
@@ -288,6 +345,16 @@ void mux_timeout(struct conn *c);
 bool mux_done(const struct conn *c);
 /* Both messages of this stream are over. */
 bool mux_stream_complete(const struct conn *v);
+
+/* What was redacted, by rule. A report has room for many rules; an exchange,
+ * of which thousands may be open, for those that found something. */
+struct findings {
+	struct finding {
+		const char *id;		/* borrowed from the view */
+		uint32_t count;
+	} *items;
+	uint32_t n;
+};
 
 /* ---- one HTTP message pair ------------------------------------------------ */
 
@@ -320,7 +387,7 @@ struct exchange {
 	struct http1_head *req;
 	struct http1_body req_body;
 	bool mount, bearer;		/* bearer: the token is in Authorization */
-	bool keep_alive, head_only, wants_sse;
+	bool keep_alive, head_only;
 	bool stdio;			/* of a shim: see stdio.c */
 	enum stdio_ask stdio_ask;
 	char *lane_key;			/* waits for a lane of this key */
@@ -342,11 +409,12 @@ struct exchange {
 	struct action action;
 	char *target;			/* as the redactor left it */
 	struct graphql *gql;		/* its fields: "query.NAME"; or NULL */
-	const char *url_rule;		/* what it found in the URL, or NULL */
+	const char *url_rule;		/* what it found in the URL or URI, or NULL */
+	bool uri_hit;			/* in the URI, of MCP */
 	struct policy_verdict verdict;
 	enum policy_advice advice;
 	char *advice_rule, *advice_title;
-	struct redact_report redact_out, redact_back;
+	struct findings redact_out, redact_back;
 	struct buf new_body;		/* rewritten request body */
 	struct slice common;		/* what its events have in common */
 	struct slice arguments;		/* JSON as recorded and as sent */
@@ -359,6 +427,21 @@ struct exchange {
 	struct list parked;		/* of a stream: posted, not answered */
 	unsigned nparked;
 	struct batch *batch;		/* several messages: no call itself */
+	struct gate *gate;		/* the call, or a request that waits
+					 * for it; NULL: see gateapi.c */
+	enum gateask_verb gate_verb;	/* of a request to the gate API */
+	struct uuid gate_call;		/* that it names */
+	const char *device_class;	/* of a built-in tool's call, or NULL */
+	const char *raised_from;	/* its tool's own class, or NULL */
+	struct agg *agg;		/* of a session of /mcp; see aggregate.c */
+	struct list agg_link;
+	struct agg_list *agg_list;
+	bool whole;			/* of /mcp itself, con is no upstream's */
+	bool agg_retried;
+	unsigned agg_status;		/* why it is of no session */
+	struct listing *listing;	/* its answer is to be remembered */
+	bool local, cached;		/* answered here; by what was kept */
+	uint64_t cached_ms;		/* how old that is */
 	const char *flags[16];
 	size_t nflags;
 	uint64_t start_ns;
@@ -366,6 +449,7 @@ struct exchange {
 	/* hold */
 	char *approval_id, *approval_by, *approval_reason;
 	bool edited, held, consumed, hold_stream, released, reclassify;
+	bool in_held;			/* of the flow */
 	uint8_t digest[ACTION_DIGEST];
 	struct loop_timer *keepalive;
 	int64_t hold_expires_ms;
@@ -458,6 +542,11 @@ void exchange_end(struct exchange *ex, const char *status);
 enum step_result rest_classify(struct exchange *ex);
 /* Sends (again, to a restarted broker) what is held. 0 or -1. */
 int call_send_hold(struct exchange *ex);
+/* By Accept and the version of HTTP. */
+bool call_takes_stream(const struct exchange *ex);
+/* The head of an event stream to the agent, when it takes one; false: it does
+ * not, and nothing was written. */
+bool call_begin_stream(struct exchange *ex);
 
 /* ---- MCP's revisions: revision.c ----------------------------------------------- */
 
@@ -479,6 +568,33 @@ bool revision_modern_refusal(const struct exchange *ex, unsigned status);
 enum step_result batch_begin(struct exchange *ex);
 /* Its messages are cancelled where they are. Nothing without a batch. */
 void batch_free(struct exchange *ex);
+
+/* ---- built-in tools: gateapi.c --------------------------------------------------- */
+
+/* A request to the gate API itself: what must be right of its head. */
+bool gateapi_asks(const struct exchange *ex);
+enum step_result gateapi_receive(struct exchange *ex);
+/* read: how far the body is; answers once it is there. */
+enum step_result gateapi_take(struct exchange *ex, enum step_result read);
+/* An inner request begins: it may be a call of a built-in tool. */
+void gateapi_adopt(struct exchange *ex);
+/* Of such a call, which has ex->gate until nobody waits for it any more. */
+enum step_result gateapi_find(struct exchange *ex);
+enum step_result gateapi_classify(struct exchange *ex);
+void gateapi_raise(struct exchange *ex);
+void gateapi_held(struct exchange *ex);
+enum step_result gateapi_forward(struct exchange *ex);
+/* False: it is a request that waits, and answered as any other. */
+bool gateapi_say_no(struct exchange *ex, unsigned status, const char *event,
+    const char *text);
+/* The detector has the context of its result. */
+void gateapi_acked(struct exchange *ex);
+/* It runs where nobody can cut it, so a kill is noted and its report awaited. */
+bool gateapi_keeps(struct exchange *ex, const char *target, enum reason r);
+/* Was it handed out? Then it may have run. */
+bool gateapi_may_run(const struct exchange *ex);
+/* The exchange goes away. */
+void gateapi_end(struct exchange *ex);
 
 /* ---- HTTP+SSE of 2024-11-05: oldsse.c --------------------------------------------- */
 
@@ -536,8 +652,64 @@ void relay_pump(struct exchange *ex);
 void relay_upstream_event(void *ctx, unsigned events);
 void relay_send_request_body(struct exchange *ex);
 void relay_context_acked(struct exchange *ex);
+/* A result, or a part of one, as it was delivered: for the ledger. */
+void relay_keep_result(struct exchange *ex, struct slice s);
 /* A complete JSON-RPC message to the agent, as JSON or as an SSE event. */
 void relay_send_message(struct exchange *ex, struct slice json);
+
+/* FORWARD, when the answer is there already: it goes the way of an upstream's
+ * application/json answer of this status; an empty one has no body. */
+void relay_local(struct exchange *ex, unsigned status, struct slice json);
+
+/* ---- /mcp, the mount of all connectors: aggregate.c, agg_*.c -------------------- */
+
+struct agg;
+
+void aggregate_init(struct flow *f);
+void aggregate_stop(struct flow *f);
+struct agg *agg_ref(struct agg *a);
+void agg_unref(struct agg *a);		/* NULL-safe */
+/* RECEIVE: is it for /mcp? Its connector; and once the body is there, the one
+ * that a call is for. */
+bool aggregate_here(const struct exchange *ex);
+enum step_result aggregate_find(struct exchange *ex);
+enum step_result aggregate_take(struct exchange *ex, enum step_result read);
+/* CLASSIFY, of what /mcp answers itself. */
+enum step_result aggregate_classify(struct exchange *ex);
+/* FORWARD: of what /mcp answers itself; of a routed call, the session with its
+ * server, and what names it. */
+enum step_result aggregate_answer(struct exchange *ex);
+enum step_result aggregate_open(struct exchange *ex);
+void aggregate_ids(struct exchange *ex, struct slice *session_r,
+    struct slice *version_r);
+/* The server does not know that session. True: try again, once. */
+bool aggregate_lost(struct exchange *ex);
+/* Mcp-Session-Id as whoever asked gets it. */
+int aggregate_write_session(struct exchange *ex, struct buf *out);
+/* A message to ex's server in the same session. */
+struct conn *aggregate_inner(const struct exchange *ex, struct slice body,
+    inner_fn *fn, void *ctx);
+/* Agents are told that the tools changed, in the next round. */
+void aggregate_changed(struct flow *f);
+/* The exchange goes away. */
+void aggregate_leave(struct exchange *ex);
+
+/* ---- remembered tool lists: lists.c ------------------------------------------ */
+
+/* FORWARD of an MCP list: true when it is answered from memory. */
+bool lists_serve(struct exchange *ex);
+/* An answer that passed, of an exchange with a listing; d: as it came. */
+void lists_note(struct exchange *ex, const struct json_doc *d);
+/* A message on a stream: does the server say that its tools changed? */
+void lists_look(struct exchange *ex, const struct json_doc *d);
+/* Forgets what is there of a connector, and what is being asked. */
+struct toolcache_sum lists_drop(struct flow *f, const char *connector);
+void lists_drop_all(struct flow *f);
+void lists_second(struct flow *f);
+/* MSG_TOOLS_REFRESH. -1: malformed. */
+int lists_on_refresh(struct flow *f, struct unpack *u);
+/* To a broker that is new: what is remembered. */
+void lists_tell(struct flow *f);
 
 /* ---- content: redaction and inspection -------------------------------------- */
 
@@ -548,8 +720,12 @@ enum reason content_coding_reason(enum coding_error e);
 /* Redacts ex->target, which every event of the call repeats; what is found
  * is in ex->url_rule, and REDACT_OUT refuses: a URL cannot be changed. */
 void content_redact_target(struct exchange *ex);
+/* Of an MCP message: the resource's URI, like the target. */
+void content_redact_uri(struct exchange *ex);
 /* A part of the URL as it may be shown. */
 struct slice content_clean(struct exchange *ex, struct slice part);
+/* A text beside the arguments, as it may be shown: itself, or in the arena. */
+struct slice content_redact_text(struct exchange *ex, struct slice text);
 /* Redacts the request: fills new_body when something changed. */
 enum step_result content_redact_request(struct exchange *ex);
 /* One JSON text of the response. *out_r is text itself or lies in scratch.
@@ -619,6 +795,9 @@ void svc_tool_seen(struct flow *f, const char *connector, struct slice tool,
     const uint8_t digest[32], struct slice description);
 /* The agent cancelled a request: a held one is cancelled wherever it waits. */
 void svc_cancel(struct exchange *ex);
+/* The broker will name the call: until the exchange is freed. */
+void svc_hold_begin(struct exchange *ex);
+void svc_hold_end(struct exchange *ex);
 /* Asks the broker to use up the approval of ex; resumes the step HOLD. */
 void svc_consume(struct exchange *ex);
 /* NULL: asked for; conn_leaf_ready() follows. */

@@ -79,17 +79,26 @@ write_index(struct conn *c, struct buf *out)
 {
 	static const char page[] = ONRAMP_PAGE;
 	char address[ADDR_TEXT_MAX] = "(none is configured)", sum[96];
+	struct slice host = SLICE("(none)");
+	uint16_t port = 0;
 
 	if (c->f->root.len == 0)
 		return -1;
-	(void)proxy_address(c, address);
+	if (!proxy_address(c, address) || !addr_split_hostport(
+	    slice_str(address), 0, &host, &port))
+		log_debug("no proxy listener for the page to name");
 	fingerprint(c->f, sum);
 	for (const char *p = page, *at;; p = at + 2) {
 		at = strchr(p, '%');
 		if (at == NULL)
 			return buf_add_str(out, p);
 		buf_add(out, p, (size_t)(at - p));
-		buf_add_str(out, at[1] == '1' ? address : sum);
+		switch (at[1]) {
+		case '1': buf_add_str(out, address); break;
+		case '2': buf_add_str(out, sum); break;
+		case '3': buf_add_slice(out, host); break;
+		default: buf_addf(out, "%u", port); break;
+		}
 	}
 }
 
@@ -260,6 +269,7 @@ open_tunnel(struct conn *c, const struct http1_head *h, size_t used)
 	c->self = true;
 	c->authority = h->authority;
 	c->has_token = identity_token(h, true, c->token_hash);
+	trust_begin(c, http1_field(h, "user-agent"));
 	buf_consume(&c->in, used);
 	if (http1_write_response(&c->out, 200,
 	    SLICE("Connection established")) != 0 ||

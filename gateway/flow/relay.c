@@ -71,6 +71,12 @@ write_client_head(struct exchange *ex, enum http1_framing framing,
 		if (!http1_field_kept(f) || (ex->decoded &&
 		    f->known == HTTP1_F_CONTENT_ENCODING))
 			continue;
+		/* The gateway's own session with this server. */
+		if (f->known == HTTP1_F_MCP_SESSION_ID && ex->agg != NULL) {
+			if (ex->c->agg != NULL)
+				r |= http1_write_field(o, f->name, f->value);
+			continue;
+		}
 		if (f->known == HTTP1_F_MCP_SESSION_ID) {
 			buf_init(&sealed, 4096);
 			identity_seal(ex, IDENTITY_SESSION, f->value, &sealed);
@@ -84,6 +90,8 @@ write_client_head(struct exchange *ex, enum http1_framing framing,
 			continue;
 		r |= http1_write_field(o, f->name, f->value);
 	}
+	if (ex->agg != NULL)
+		r |= aggregate_write_session(ex, o);
 	if (!ex->keep_alive)
 		r |= http1_write_field(o, SLICE("Connection"), SLICE("close"));
 	if (framing != HTTP1_BODY_CLOSE)
@@ -121,8 +129,8 @@ relay_send_message(struct exchange *ex, struct slice json)
 
 /* --- what the answer is ---------------------------------------------------------- */
 
-static void
-keep_result(struct exchange *ex, struct slice s)
+void
+relay_keep_result(struct exchange *ex, struct slice s)
 {
 	size_t max = (size_t)ex->con->log_result;
 
@@ -260,6 +268,52 @@ begin_body(struct exchange *ex)
 	ex->mode = RESP_WHOLE;
 }
 
+static void
+again(void *ctx)
+{
+	struct exchange *ex = ctx;
+
+	if (ex->over)
+		return;
+	buf_reset(&ex->uin);
+	http1_head_init(ex->resp);
+	ex->u_eof = ex->u_write_failed = false;
+	ex->status = ex->head_s = 0;
+	ex->step = STEP_CREDENTIAL;
+	exchange_run(ex);
+}
+
+/* To send it once more, to a session of its own. The credential was wiped. */
+static void
+try_again(struct exchange *ex)
+{
+	upstream_close(ex->u, true);
+	ex->u = NULL;
+	ex->mode = RESP_END;
+	ex->request_sent = ex->request_head_sent = false;
+	literals_free(ex->literals);
+	ex->literals = NULL;
+	loop_soon(ex->f->loop, again, ex);
+}
+
+/* 404 says that the server has no such session (any more) and ran nothing, as
+ * the specification has it; some say 400, which could mean anything. Neither
+ * is about the agent's own session, and it must not be taken for that. */
+static void
+session_lost(struct exchange *ex)
+{
+	unsigned status = ex->resp->status;
+	bool open = aggregate_lost(ex);
+
+	if (open && (status == 404 || ex->action.operation != ACTION_CALL))
+		try_again(ex);
+	else
+		refuse_response(ex, REASON_UPSTREAM, status == 404 ?
+		    "(it has lost the session that this call was made in)" :
+		    "(it does not take this request; the next one is made in "
+		    "another session)");
+}
+
 /* A head that speaks to us, not to the agent, or that cannot be had whole. */
 static void
 on_head(struct exchange *ex)
@@ -277,6 +331,11 @@ on_head(struct exchange *ex)
 		    "accept the connector's credential)");
 		return;
 	}
+	if (ex->agg != NULL && !ex->whole && (h->status == 400 ||
+	    h->status == 404) && ex->req->method_id == HTTP1_M_POST) {
+		session_lost(ex);
+		return;
+	}
 	http1_body_init(&ex->resp_body, h->framing, h->length);
 	begin_body(ex);
 }
@@ -286,7 +345,7 @@ on_head(struct exchange *ex)
 static void
 send_whole(struct exchange *ex, struct slice out)
 {
-	keep_result(ex, out);
+	relay_keep_result(ex, out);
 	if (ex->hold_stream && ex->resp_media != MEDIA_JSON) {
 		refuse_response(ex, REASON_MEDIA, "(no JSON)");
 		return;
@@ -324,7 +383,8 @@ deliver_whole(struct exchange *ex)
 		return;
 	}
 	buf_init(&scratch, ex->rbody.max * 2 + 65536);
-	r = ex->resp_media == MEDIA_JSON && text.n > 0 ?
+	ex->text_json = ex->whole;	/* our own words */
+	r = ex->whole ? 0 : ex->resp_media == MEDIA_JSON && text.n > 0 ?
 	    content_result(ex, text, &scratch, &out) :
 	    content_text(ex, text, &scratch, &out);
 	if (r != 0)
@@ -354,7 +414,9 @@ write_event(struct exchange *ex, const struct sse_event *ev, struct slice data,
 	int r = 0;
 
 	buf_init(&sealed, sse_limits_default.line);
-	if (bound(ex, ev)) {
+	if (bound(ex, ev) && ex->agg != NULL) {
+		id = slice_make(NULL, 0);	/* /mcp resumes no stream */
+	} else if (bound(ex, ev)) {
 		identity_seal(ex, IDENTITY_EVENT, ev->id, &sealed);
 		id = buf_slice(&sealed);
 	}
@@ -424,7 +486,7 @@ deliver_event(struct exchange *ex, const struct sse_event *ev)
 		ex->hold_stream |= ex->chunked_out && ex->reason == REASON_ASKED;
 		refuse_response(ex, ex->reason, ex->detail);
 	} else if (r == 0) {
-		keep_result(ex, clean);
+		relay_keep_result(ex, clean);
 		if (!ex->context_wait)
 			write_client(ex, bytes);
 		else if (buf_add_slice(&ex->held_out, bytes) != 0)
@@ -466,14 +528,33 @@ feed_sse(struct exchange *ex, struct slice data)
 
 /* --- the pump --------------------------------------------------------------------------- */
 
+/* The body has no length and is larger than what is read whole. */
+static void
+too_large(struct exchange *ex, struct slice data)
+{
+	/* Of some nobody has said yet that they may go uninspected; a decoded
+	 * one has met the decoder's own limit. */
+	if (ex->hold_stream || ex->decoded || ex->resp_media == MEDIA_NONE ||
+	    !exchange_exception(ex, REASON_BODY_TOO_LARGE, "response")) {
+		refuse_response(ex, REASON_BODY_TOO_LARGE, "(the response)");
+		return;
+	}
+	ex->c->out.max += ex->rbody.len;
+	begin_stream(ex);
+	if (!ex->over)
+		write_client(ex, buf_slice(&ex->rbody));
+	if (!ex->over)
+		write_client(ex, data);
+	buf_wipe_free(&ex->rbody);
+}
+
 static void
 on_body(struct exchange *ex, struct slice data)
 {
 	switch (ex->mode) {
 	case RESP_WHOLE:
 		if (buf_add_slice(&ex->rbody, data) != 0)
-			refuse_response(ex, REASON_BODY_TOO_LARGE,
-			    "(the response)");
+			too_large(ex, data);
 		break;
 	case RESP_SSE:
 		feed_sse(ex, data);
@@ -556,6 +637,7 @@ settle(struct exchange *ex)
 {
 	if (ex->c->in.len == 0)
 		buf_wipe_free(&ex->c->in);
+	spare_doc_back(ex->f, &ex->doc);	/* the request has gone */
 	ex->req = http1_head_trim(ex->req);
 	ex->resp = http1_head_trim(ex->resp);
 	if (ex->c->s != NULL)		/* an inner one has none */
@@ -825,6 +907,8 @@ relay_upstream_event(void *ctx, unsigned events)
 	relay_pump(ex);
 	if (!ex->over && ex->mode == RESP_SSE && ex->uin.len == 0) {
 		buf_wipe_free(&ex->uin);	/* the next event may be far */
+		if (ex->sse != NULL)
+			sse_trim(ex->sse);
 		if (ex->encoded.len == 0)
 			buf_wipe_free(&ex->encoded);
 		stream_trim(ex->u->s);
@@ -832,10 +916,35 @@ relay_upstream_event(void *ctx, unsigned events)
 	set_watch(ex);
 }
 
+static void
+local_soon(void *ctx)
+{
+	struct exchange *ex = ctx;
+
+	if (!ex->over)
+		relay_pump(ex);
+}
+
+void
+relay_local(struct exchange *ex, unsigned status, struct slice json)
+{
+	buf_wipe_free(&ex->uin);
+	buf_init(&ex->uin, json.n + 256);
+	buf_addf(&ex->uin, "HTTP/1.1 %u \r\n%sContent-Length: %zu\r\n\r\n",
+	    status, json.n == 0 ? "" : "Content-Type: application/json\r\n",
+	    json.n);
+	buf_add_slice(&ex->uin, json);
+	ex->local = ex->request_sent = ex->request_head_sent = true;
+}
+
 void
 relay_start(struct exchange *ex)
 {
 	ex->mode = RESP_HEAD;
+	if (ex->local) {	/* a step never resumes itself */
+		loop_soon(ex->f->loop, local_soon, ex);
+		return;
+	}
 	if (!ex->gated && ex->req->expect_continue &&
 	    http1_write_response(&ex->c->out, 100, slice_make(NULL, 0)) == 0 &&
 	    http1_write_end(&ex->c->out) == 0)
@@ -871,6 +980,10 @@ relay_context_acked(struct exchange *ex)
 	ex->context_wait = false;
 	if (ex->over)
 		return;
+	if (ex->con->builtin != NULL) {
+		gateapi_acked(ex);
+		return;
+	}
 	if (ex->sse == NULL) {
 		send_whole(ex, buf_slice(&ex->held_out));
 	} else {

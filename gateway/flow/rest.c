@@ -51,8 +51,8 @@ rest_classify(struct exchange *ex)
 	if (!ex->gated) {
 		jsonw_str(&w, "body_uninspected", media_kind_name(ex->media));
 	} else if (ex->body.len > 0 && ex->media == MEDIA_JSON) {
-		if (json_index(&ex->doc, buf_slice(&ex->body), NULL) !=
-		    JSON_OK) {
+		if (json_index(&ex->doc, buf_slice(&ex->body),
+		    &json_limits_inside) != JSON_OK) {
 			buf_free(&b);
 			return exchange_unparseable(ex,
 			    json_error_text(ex->doc.error));

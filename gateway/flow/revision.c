@@ -79,7 +79,7 @@ revision_open_ids(struct exchange *ex, struct slice *session_r,
 	struct slice e = http1_field_known(ex->req, HTTP1_F_LAST_EVENT_ID);
 
 	*session_r = *event_r = slice_make(NULL, 0);
-	if (ex->modern)
+	if (ex->modern || ex->agg != NULL)	/* the session is /mcp's */
 		return true;
 	if (s.p != NULL && !identity_open(ex, IDENTITY_SESSION, s, session_r))
 		return false;

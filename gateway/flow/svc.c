@@ -32,7 +32,10 @@ svc_init(struct flow *f)
 	map_init(&f->states);
 	map_init(&f->kills);
 	map_init(&f->leaves);
+	map_init(&f->held);
 	map_init(&f->seen_tools);
+	map_init(&f->gates);
+	map_init(&f->trusting);
 }
 
 /* --- keeper ------------------------------------------------------------------- */
@@ -359,7 +362,7 @@ svc_tool(struct flow *f, const char *connector, struct slice tool)
 static int
 on_tool_put(struct flow *f, struct unpack *u)
 {
-	struct tool_state *t = base_calloc(1, sizeof(*t));
+	struct tool_state *t = base_calloc(1, sizeof(*t)), *old;
 	char *connector = unpack_strdup(u), space[1024];
 	struct slice tool = unpack_slice(u);
 	unsigned k = unpack_u8(u);
@@ -378,8 +381,13 @@ on_tool_put(struct flow *f, struct unpack *u)
 	}
 	t->klass = (enum conf_class)k;
 	t->classified = t->klass != CONF_UNKNOWN;
-	free(map_put(&f->tools, tool_key(space, sizeof(space), connector,
-	    tool), t));
+	old = map_put(&f->tools, tool_key(space, sizeof(space), connector,
+	    tool), t);
+	/* A tool that was only seen leaves the list as it is. */
+	if (old == NULL ? t->classified : old->klass != t->klass ||
+	    old->enabled != t->enabled || old->approval != t->approval)
+		(void)lists_drop(f, connector);
+	free(old);
 	free(connector);
 	return 0;
 }
@@ -430,6 +438,7 @@ on_connector_put(struct flow *f, struct unpack *u)
 	unsigned s = unpack_u8(u);
 	int r = -1;
 
+	(void)lists_drop(f, name);
 	if (unpack_done(u) && s < POLICY_STATES) {
 		map_put(&f->states, slice_str(name),
 		    (void *)(uintptr_t)(s + 1));
@@ -462,6 +471,7 @@ on_kill_state(struct flow *f, struct unpack *u)
 		free(reason);
 	free(old);
 	free(target);
+	lists_drop_all(f);
 	return 0;
 }
 
@@ -510,16 +520,34 @@ svc_killed(struct flow *f, const struct view *v, size_t con_at,
 
 /* --- approvals --------------------------------------------------------------------- */
 
+static struct slice
+call_key(const struct exchange *ex)
+{
+	return slice_make(ex->call.b, sizeof(ex->call.b));
+}
+
+void
+svc_hold_begin(struct exchange *ex)
+{
+	if (!ex->in_held)
+		map_put(&ex->f->held, call_key(ex), ex);
+	ex->in_held = true;
+}
+
+void
+svc_hold_end(struct exchange *ex)
+{
+	if (ex->in_held)
+		map_del(&ex->f->held, call_key(ex));
+	ex->in_held = false;
+}
+
 static struct exchange *
 by_call(struct flow *f, const uint8_t call[16])
 {
-	list_each(it, &f->exchanges) {
-		struct exchange *ex = list_entry(it, struct exchange, link);
+	struct exchange *ex = map_get(&f->held, slice_make(call, 16));
 
-		if (memcmp(ex->call.b, call, 16) == 0 && !ex->over)
-			return ex;
-	}
-	return NULL;
+	return ex != NULL && !ex->over ? ex : NULL;
 }
 
 static void
@@ -561,7 +589,7 @@ apply_edit(struct exchange *ex, struct slice arguments)
 
 	json_init(&d);
 	buf_init(&b, ex->body.max);
-	if (ex->con->kind == CONNECTOR_MCP && ex->msg.arguments != JSON_NONE &&
+	if (ex->con->kind != CONNECTOR_REST && ex->msg.arguments != JSON_NONE &&
 	    json_index(&d, arguments, NULL) == JSON_OK &&
 	    json_typeof(&d, 0) == JSON_OBJECT) {
 		struct slice old = json_raw(&ex->doc, ex->msg.arguments);
@@ -759,9 +787,12 @@ on_broker(void *ctx, struct chan *c, enum msg_type type, struct slice body,
 		f->synced = true;
 		hold_again(f);
 		away_tell(f);
+		lists_tell(f);
 		return unpack_done(&u) ? 0 : -1;
 	case MSG_CANCEL_CALL:
 		return on_cancel(f, &u);
+	case MSG_TOOLS_REFRESH:
+		return lists_on_refresh(f, &u);
 	default:
 		return -1;
 	}

@@ -121,5 +121,7 @@ transparent_read(struct conn *c)
 		.port = c->destination.port,
 		.host_n = (uint16_t)strlen(ch.sni) };
 	snprintf(c->authority.host, sizeof(c->authority.host), "%s", ch.sni);
+	trust_begin(c, slice_make("", 0));
+	trust_hello(c, &ch);
 	check_address(c, con);
 }

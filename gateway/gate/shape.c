@@ -13,127 +13,129 @@ enum when {
 
 struct row {
 	const char *key;
+	size_t n;		/* its length */
 	enum when when;
 	const struct row *below;
 };
 
-#define END { NULL, BELOW, NULL }
+#define ROW(key, when, below) { key, sizeof(key) - 1, when, below }
+#define END { NULL, 0, BELOW, NULL }
 
 static const struct row task[] = {
-	{ "taskId", KEEP, NULL }, { "ttl", KEEP, NULL },
-	{ "pollInterval", KEEP, NULL }, END
+	ROW("taskId", KEEP, NULL), ROW("ttl", KEEP, NULL),
+	ROW("pollInterval", KEEP, NULL), END
 };
 
-static const struct row tasks[] = { { "*", BELOW, task }, END };
+static const struct row tasks[] = { ROW("*", BELOW, task), END };
 
 static const struct row meta[] = {
-	{ "progressToken", KEEP, NULL }, { "traceparent", KEEP, NULL },
-	{ "io.modelcontextprotocol/protocolVersion", KEEP, NULL },
-	{ "io.modelcontextprotocol/subscriptionId", KEEP, NULL },
-	{ "io.modelcontextprotocol/related-task", BELOW, task }, END
+	ROW("progressToken", KEEP, NULL), ROW("traceparent", KEEP, NULL),
+	ROW("io.modelcontextprotocol/protocolVersion", KEEP, NULL),
+	ROW("io.modelcontextprotocol/subscriptionId", KEEP, NULL),
+	ROW("io.modelcontextprotocol/related-task", BELOW, task), END
 };
 
 static const struct row resource[] = {
-	{ "uri", READ, NULL }, { "mimeType", KEEP, NULL },
-	{ "blob", MEDIA, NULL }, END
+	ROW("uri", READ, NULL), ROW("mimeType", KEEP, NULL),
+	ROW("blob", MEDIA, NULL), END
 };
 
 static const struct row block[] = {
-	{ "type", KEEP, NULL }, { "mimeType", KEEP, NULL },
-	{ "data", MEDIA, NULL }, { "uri", READ, NULL },
-	{ "resource", BELOW, resource }, END
+	ROW("type", KEEP, NULL), ROW("mimeType", KEEP, NULL),
+	ROW("data", MEDIA, NULL), ROW("uri", READ, NULL),
+	ROW("resource", BELOW, resource), END
 };
 
 /* A prompt's or sampling's message has one block, or (2025-11-25) a list. */
 static const struct row one_or_more[] = {
-	{ "*", BELOW, block }, { "type", KEEP, NULL },
-	{ "mimeType", KEEP, NULL }, { "data", MEDIA, NULL },
-	{ "resource", BELOW, resource }, END
+	ROW("*", BELOW, block), ROW("type", KEEP, NULL),
+	ROW("mimeType", KEEP, NULL), ROW("data", MEDIA, NULL),
+	ROW("resource", BELOW, resource), END
 };
 
 static const struct row message[] = {
-	{ "role", KEEP, NULL }, { "content", BELOW, one_or_more }, END
+	ROW("role", KEEP, NULL), ROW("content", BELOW, one_or_more), END
 };
 
-static const struct row messages[] = { { "*", BELOW, message }, END };
+static const struct row messages[] = { ROW("*", BELOW, message), END };
 
-static const struct row contents[] = { { "*", BELOW, resource }, END };
+static const struct row contents[] = { ROW("*", BELOW, resource), END };
 
 static const struct row listed[] = {
-	{ "name", READ, NULL }, { "uri", READ, NULL },
-	{ "uriTemplate", READ, NULL }, { "mimeType", KEEP, NULL },
-	{ "inputSchema", READ, NULL }, { "outputSchema", READ, NULL }, END
+	ROW("name", READ, NULL), ROW("uri", READ, NULL),
+	ROW("uriTemplate", READ, NULL), ROW("mimeType", KEEP, NULL),
+	ROW("inputSchema", READ, NULL), ROW("outputSchema", READ, NULL), END
 };
 
-static const struct row list[] = { { "*", BELOW, listed }, END };
+static const struct row list[] = { ROW("*", BELOW, listed), END };
 
 /* What a server asks of the client inside a result (2026-07-28). */
 static const struct row asked_params[] = {
-	{ "url", READ, NULL }, { "elicitationId", KEEP, NULL },
-	{ "requestedSchema", READ, NULL },
-	{ "messages", BELOW, messages }, { "tools", BELOW, list },
-	{ "_meta", BELOW, meta }, END
+	ROW("url", READ, NULL), ROW("elicitationId", KEEP, NULL),
+	ROW("requestedSchema", READ, NULL),
+	ROW("messages", BELOW, messages), ROW("tools", BELOW, list),
+	ROW("_meta", BELOW, meta), END
 };
 
 static const struct row asked[] = {
-	{ "method", KEEP, NULL }, { "params", BELOW, asked_params }, END
+	ROW("method", KEEP, NULL), ROW("params", BELOW, asked_params), END
 };
 
-static const struct row inputs[] = { { "{}", BELOW, asked }, END };
+static const struct row inputs[] = { ROW("{}", BELOW, asked), END };
 
 /* What a tool answered, inside the result of tasks/get. */
 static const struct row inner[] = {
-	{ "content", BELOW, one_or_more }, { "_meta", BELOW, meta }, END
+	ROW("content", BELOW, one_or_more), ROW("_meta", BELOW, meta), END
 };
 
 /* What the client answered to it, inside the retried call. The content of a
  * form has whatever names the server chose: nothing is kept but media. */
-static const struct row media[] = { { "data", MEDIA, NULL }, END };
+static const struct row media[] = { ROW("data", MEDIA, NULL), END };
 
 static const struct row answered[] = {
-	{ "*", BELOW, media }, { "data", MEDIA, NULL }, END
+	ROW("*", BELOW, media), ROW("data", MEDIA, NULL), END
 };
 
-static const struct row answer[] = { { "content", BELOW, answered }, END };
+static const struct row answer[] = { ROW("content", BELOW, answered), END };
 
-static const struct row answers[] = { { "{}", BELOW, answer }, END };
+static const struct row answers[] = { ROW("{}", BELOW, answer), END };
 
 static const struct row result[] = {
-	{ "content", BELOW, one_or_more }, { "contents", BELOW, contents },
-	{ "messages", BELOW, messages }, { "tools", BELOW, list },
-	{ "resources", BELOW, list }, { "resourceTemplates", BELOW, list },
-	{ "prompts", BELOW, list }, { "nextCursor", KEEP, NULL },
-	{ "protocolVersion", KEEP, NULL }, { "taskId", KEEP, NULL },
-	{ "role", KEEP, NULL }, { "_meta", BELOW, meta },
-	{ "requestState", KEEP, NULL }, { "inputRequests", BELOW, inputs },
-	{ "ttlMs", KEEP, NULL }, { "pollIntervalMs", KEEP, NULL },
-	{ "result", BELOW, inner }, { "task", BELOW, task },
-	{ "tasks", BELOW, tasks }, { "ttl", KEEP, NULL },
-	{ "pollInterval", KEEP, NULL }, END
+	ROW("content", BELOW, one_or_more), ROW("contents", BELOW, contents),
+	ROW("messages", BELOW, messages), ROW("tools", BELOW, list),
+	ROW("resources", BELOW, list), ROW("resourceTemplates", BELOW, list),
+	ROW("prompts", BELOW, list), ROW("nextCursor", KEEP, NULL),
+	ROW("protocolVersion", KEEP, NULL), ROW("taskId", KEEP, NULL),
+	ROW("role", KEEP, NULL), ROW("_meta", BELOW, meta),
+	ROW("requestState", KEEP, NULL), ROW("inputRequests", BELOW, inputs),
+	ROW("ttlMs", KEEP, NULL), ROW("pollIntervalMs", KEEP, NULL),
+	ROW("result", BELOW, inner), ROW("task", BELOW, task),
+	ROW("tasks", BELOW, tasks), ROW("ttl", KEEP, NULL),
+	ROW("pollInterval", KEEP, NULL), END
 };
 
 static const struct row ref[] = {
-	{ "type", KEEP, NULL }, { "uri", READ, NULL },
-	{ "name", READ, NULL }, END
+	ROW("type", KEEP, NULL), ROW("uri", READ, NULL),
+	ROW("name", READ, NULL), END
 };
 
 static const struct row params[] = {
-	{ "name", READ, NULL }, { "uri", READ, NULL },
-	{ "cursor", KEEP, NULL }, { "requestId", KEEP, NULL },
-	{ "progressToken", KEEP, NULL }, { "protocolVersion", KEEP, NULL },
-	{ "requestedSchema", READ, NULL }, { "taskId", KEEP, NULL },
-	{ "elicitationId", KEEP, NULL }, { "_meta", BELOW, meta },
-	{ "ref", BELOW, ref }, { "messages", BELOW, messages },
-	{ "url", READ, NULL }, { "requestState", KEEP, NULL },
-	{ "inputResponses", BELOW, answers }, END
+	ROW("name", READ, NULL), ROW("uri", READ, NULL),
+	ROW("cursor", KEEP, NULL), ROW("requestId", KEEP, NULL),
+	ROW("progressToken", KEEP, NULL), ROW("protocolVersion", KEEP, NULL),
+	ROW("requestedSchema", READ, NULL), ROW("taskId", KEEP, NULL),
+	ROW("elicitationId", KEEP, NULL), ROW("_meta", BELOW, meta),
+	ROW("ref", BELOW, ref), ROW("messages", BELOW, messages),
+	ROW("url", READ, NULL), ROW("requestState", KEEP, NULL),
+	ROW("inputResponses", BELOW, answers), END
 };
 
-static const struct row error[] = { { "code", KEEP, NULL }, END };
+static const struct row error[] = { ROW("code", KEEP, NULL), END };
 
 static const struct row root[] = {
-	{ "jsonrpc", KEEP, NULL }, { "id", KEEP, NULL },
-	{ "method", KEEP, NULL }, { "params", BELOW, params },
-	{ "result", BELOW, result }, { "error", BELOW, error }, END
+	ROW("jsonrpc", KEEP, NULL), ROW("id", KEEP, NULL),
+	ROW("method", KEEP, NULL), ROW("params", BELOW, params),
+	ROW("result", BELOW, result), ROW("error", BELOW, error), END
 };
 
 struct skips {
@@ -205,27 +207,41 @@ row_apply(struct skips *s, uint32_t obj, uint32_t value, const struct row *r)
 		rows_apply(s, value, r->below);
 }
 
+/* The row of a key, NULL when there is none. */
+static const struct row *
+row_of(const struct json_doc *d, uint32_t key, const struct row *rows)
+{
+	struct slice k = json_inner(d, key);
+	bool plain = (d->nodes[key].flags & JSON_ESCAPED) == 0;
+
+	if (rows->n == 2 && memcmp(rows->key, "{}", 2) == 0)
+		return rows;
+	for (; rows->key != NULL; rows++)
+		if (plain ? k.n == rows->n &&
+		    memcmp(k.p, rows->key, k.n) == 0 :
+		    json_str_is(d, key, rows->key))
+			return rows;
+	return NULL;
+}
+
 /* Recursion follows the tables, which are six deep. */
 static void
 rows_apply(struct skips *s, uint32_t node, const struct row *rows)
 {
 	const struct json_doc *d = s->d;
 	enum json_type type = json_typeof(d, node);
+	const struct row *r;
 
-	if (type == JSON_ARRAY && strcmp(rows->key, "*") == 0)
-		for (uint32_t i = json_first(d, node); i != JSON_NONE;
-		    i = json_next(d, node, i))
+	uint32_t end = type == 0 ? 0 : d->nodes[node].end;
+
+	if (type == JSON_ARRAY && rows->n == 1 && rows->key[0] == '*')
+		for (uint32_t i = node + 1; i < end; i = d->nodes[i].end)
 			row_apply(s, node, i, rows);
 	if (type != JSON_OBJECT)
 		return;
-	for (uint32_t i = json_first(d, node); i != JSON_NONE;
-	    i = json_next(d, node, i + 1))
-		for (const struct row *r = rows; r->key != NULL; r++)
-			if (strcmp(r->key, "{}") == 0 ||
-			    json_str_is(d, i, r->key)) {
-				row_apply(s, node, i + 1, r);
-				break;
-			}
+	for (uint32_t i = node + 1; i < end; i = d->nodes[i + 1].end)
+		if ((r = row_of(d, i, rows)) != NULL)
+			row_apply(s, node, i + 1, r);
 }
 
 size_t

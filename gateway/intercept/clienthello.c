@@ -157,6 +157,7 @@ read_extensions(struct clienthello *ch, struct rd *m)
 
 	if (m->bad || m->n != 0)
 		return "extensions do not end where the message ends";
+	ch->extensions = slice_make(list.p, list.n);
 	while (list.n > 0) {
 		unsigned type = rd_uint(&list, 2);
 		struct rd x = rd_vec(&list, 2);
@@ -188,6 +189,7 @@ read_message(struct clienthello *ch, struct rd m)
 		return "session id, cipher suites or compression malformed";
 	if (ch->legacy_version >> 8 != 3)
 		return "legacy_version is not 3.x";
+	ch->suites = slice_make(suites.p, suites.n);
 	return m.n == 0 ? NULL : read_extensions(ch, &m);
 }
 

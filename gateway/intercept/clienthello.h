@@ -32,11 +32,20 @@ struct clienthello {
 	uint16_t legacy_version;
 	uint16_t versions[CLIENTHELLO_VERSIONS];	/* GREASE left out */
 	size_t nversions;
+	struct slice suites, extensions;	/* as sent, in scratch; whole */
 	uint8_t scratch[4 + CLIENTHELLO_MAX];	/* the message joined */
 };
 
 /* ch is filled on DONE only; *why_r is set on ERROR only. */
 enum clienthello_status clienthello_read(struct slice in,
     struct clienthello *ch, const char **why_r);
+
+/* Which TLS library with which settings sent it: JA4's fingerprint, such as
+ * t13d1516h2_8daaf6152771_e5627efa2ab1. A claim of the client like all of
+ * its hello; good for telling clients apart, not for trusting one.
+ * Source: FoxIO, JA4 (TLS client), technical details. */
+#define CLIENTHELLO_JA4_MAX 40
+void clienthello_ja4(const struct clienthello *ch,
+    char out[CLIENTHELLO_JA4_MAX]);
 
 #endif

@@ -251,6 +251,13 @@ mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 	read_params(d, node, m);
 }
 
+bool
+mcp_names_uri(struct slice method)
+{
+	return slice_starts(method, "resources/") ||
+	    slice_is(method, "completion/complete");
+}
+
 enum mcp_ask
 mcp_ask_of(const struct json_doc *d, uint32_t method)
 {

@@ -44,6 +44,9 @@ bool mcp_modern(struct slice version);
  * tell from one that counts ("Method"), params that are no object. */
 void mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m);
 
+/* A method whose params name a resource by a URI. */
+bool mcp_names_uri(struct slice method);
+
 /* What a server asks of its client. */
 enum mcp_ask { MCP_ASK_OTHER, MCP_ASK_SAMPLING, MCP_ASK_ELICITATION,
 	MCP_ASK_ROOTS, MCP_ASK_PING, MCP_ASKS };

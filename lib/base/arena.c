@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define ARENA_CHUNK 4096
+#define ARENA_FIRST 2016	/* most calls need no more; a stream keeps it */
 
 struct chunk {
 	struct chunk *next;
@@ -36,8 +37,8 @@ arena_new(size_t max)
 	struct arena *a = base_calloc(1, sizeof(*a));
 
 	a->max = max;
-	a->first = a->cur = chunk_new(ARENA_CHUNK);
-	a->total = ARENA_CHUNK;
+	a->first = a->cur = chunk_new(ARENA_FIRST);
+	a->total = ARENA_FIRST;
 	return a;
 }
 

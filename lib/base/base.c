@@ -183,6 +183,17 @@ slice_to_u64(struct slice a, uint64_t *v_r)
 	return true;
 }
 
+struct slice
+slice_of_u64(uint64_t v, char room[U64_DIGITS])
+{
+	size_t at = U64_DIGITS;
+
+	do
+		room[--at] = (char)('0' + v % 10);
+	while ((v /= 10) != 0);
+	return slice_make(room + at, U64_DIGITS - at);
+}
+
 char *
 slice_dup(struct slice a)
 {

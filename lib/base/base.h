@@ -16,6 +16,7 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MUST_USE __attribute__((warn_unused_result))
+#define NOINLINE __attribute__((noinline))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 #define container_of(p, type, member) \
 	((type *)(void *)((char *)(p) - offsetof(type, member)))
@@ -89,6 +90,9 @@ struct slice slice_sub(struct slice a, size_t off, size_t n);
 struct slice slice_cut(struct slice *rest, char sep);
 /* Decimal digits only, no sign or space; false on overflow or emptiness. */
 bool slice_to_u64(struct slice a, uint64_t *v_r) MUST_USE;
+/* The other way: the digits, written at the end of room. */
+#define U64_DIGITS 20
+struct slice slice_of_u64(uint64_t v, char room[U64_DIGITS]);
 char *slice_dup(struct slice a) MUST_USE;
 
 /* Closes *fd when it is open and sets it to -1; keeps errno. */

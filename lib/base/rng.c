@@ -77,19 +77,21 @@ uuid_v7(void)
 	return u;
 }
 
+/* Where the digits of each byte stand in the text. */
+static const uint8_t starts[16] = { 0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26,
+	28, 30, 32, 34 };
+
 void
 uuid_format(struct uuid u, char out[UUID_TEXT_LEN])
 {
 	static const char digits[] = "0123456789abcdef";
-	char *o = out;
 
 	for (int i = 0; i < 16; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*o++ = '-';
-		*o++ = digits[u.b[i] >> 4];
-		*o++ = digits[u.b[i] & 15];
+		out[starts[i]] = digits[u.b[i] >> 4];
+		out[starts[i] + 1] = digits[u.b[i] & 15];
 	}
-	*o = '\0';
+	out[8] = out[13] = out[18] = out[23] = '-';
+	out[36] = '\0';
 }
 
 /* Value + 1 of a digit, 0: it is none. Only lower case is written and read. */
@@ -102,8 +104,6 @@ static const uint8_t digit_of[256] = {
 bool
 uuid_parse(struct slice s, struct uuid *u_r)
 {
-	static const uint8_t starts[16] = { 0, 2, 4, 6, 9, 11, 14, 16, 19, 21,
-		24, 26, 28, 30, 32, 34 };
 	const unsigned char *p = (const unsigned char *)s.p;
 	bool bad = false;
 	struct uuid u;

@@ -54,12 +54,12 @@ http1_write_request(struct buf *out, struct slice method, struct slice path,
 int
 http1_write_response(struct buf *out, unsigned status, struct slice reason)
 {
-	char line[32];
-	int n = snprintf(line, sizeof(line), "HTTP/1.1 %u ", status);
+	char room[U64_DIGITS];
 
 	if (reason.p == NULL)
 		reason = slice_str(http1_status_text(status));
-	const struct slice part[] = { slice_make(line, (size_t)n), reason,
+	const struct slice part[] = { SLICE("HTTP/1.1 "),
+		slice_of_u64(status, room), SLICE(" "), reason,
 		SLICE("\r\n") };
 
 	if (status < 100 || status > 599 ||
@@ -83,12 +83,13 @@ http1_write_field(struct buf *out, struct slice name, struct slice value)
 int
 http1_write_host(struct buf *out, const struct http1_authority *a)
 {
-	char port[8];
+	char room[U64_DIGITS];
 	bool v6 = a->kind == HTTP1_HOST_V6;
-	int n = a->port == 0 ? 0 : snprintf(port, sizeof(port), ":%u", a->port);
+	bool port = a->port != 0;
 	const struct slice part[] = { SLICE("Host: "),
 		v6 ? SLICE("[") : SLICE(""), slice_make(a->host, a->host_n),
-		v6 ? SLICE("]") : SLICE(""), slice_make(port, (size_t)n),
+		v6 ? SLICE("]") : SLICE(""), port ? SLICE(":") : SLICE(""),
+		port ? slice_of_u64(a->port, room) : SLICE(""),
 		SLICE("\r\n") };
 
 	if (a->kind == HTTP1_HOST_NONE)
@@ -100,14 +101,13 @@ int
 http1_write_framing(struct buf *out, enum http1_framing framing,
     uint64_t length)
 {
-	char line[64];
-	int n;
+	char room[U64_DIGITS];
+	const struct slice part[] = { SLICE("Content-Length: "),
+		slice_of_u64(length, room), SLICE("\r\n") };
 
 	switch (framing) {
 	case HTTP1_BODY_LENGTH:
-		n = snprintf(line, sizeof(line), "Content-Length: %llu\r\n",
-		    (unsigned long long)length);
-		return buf_add(out, line, (size_t)n);
+		return put(out, part, ARRAY_LEN(part));
 	case HTTP1_BODY_CHUNKED:
 		return buf_add_str(out, "Transfer-Encoding: chunked\r\n");
 	case HTTP1_BODY_NONE:

@@ -55,6 +55,16 @@ event_clear(struct sse *s)
 	s->has_id = s->has_retry = s->clear = s->drop = false;
 }
 
+void
+sse_trim(struct sse *s)
+{
+	if (sse_pending(s) > 0)
+		return;
+	event_clear(s);
+	buf_free(&s->raw);
+	buf_free(&s->data);
+}
+
 static int
 fail(struct sse *s, enum sse_error e)
 {

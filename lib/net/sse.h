@@ -68,6 +68,9 @@ struct sse {
 /* lim NULL: the defaults; else it must outlive s. */
 void sse_init(struct sse *s, const struct sse_limits *lim);
 void sse_free(struct sse *s);
+/* Between two events: gives back the memory of the last one, whose slices are
+ * valid no longer. Nothing when there is a part of the next. */
+void sse_trim(struct sse *s);
 /* Takes bytes off *in until there is something to hand out. *ev_r is set with
  * SSE_EVENT and SSE_COMMENT. */
 enum sse_result sse_next(struct sse *s, struct slice *in,

@@ -212,6 +212,15 @@ err_ssl(struct err *err, const char *what)
 	ERR_clear_error();
 }
 
+/* SSL_get_error(3) wants an empty queue. Nearly always it is: clearing walks
+ * all of it. */
+static inline void
+forget_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+}
+
 static int
 die(struct tls_conn *t, int result, const char *what, const char *why)
 {
@@ -793,7 +802,7 @@ tls_handshake(struct tls_conn *t)
 
 	if (t->dead != 0)
 		return t->dead;
-	ERR_clear_error();
+	forget_errors();
 	errno = 0;
 	r = SSL_do_handshake(t->ssl);
 	if (r == 1) {
@@ -816,7 +825,7 @@ tls_read(struct tls_conn *t, void *p, size_t n)
 	ASSERT(n > 0);
 	if (t->dead != 0)
 		return t->dead;
-	ERR_clear_error();
+	forget_errors();
 	errno = 0;
 	r = SSL_read_ex(t->ssl, p, n, &got);
 	return r == 1 ? (ssize_t)got : result(t, r);
@@ -831,7 +840,7 @@ tls_write(struct tls_conn *t, const void *p, size_t n)
 	ASSERT(n > 0);
 	if (t->dead != 0)
 		return t->dead;
-	ERR_clear_error();
+	forget_errors();
 	errno = 0;
 	r = SSL_write_ex(t->ssl, p, n, &put);
 	return r == 1 ? (ssize_t)put : result(t, r);
@@ -846,7 +855,7 @@ tls_shutdown(struct tls_conn *t)
 		return t->dead;
 	if (!SSL_is_init_finished(t->ssl))
 		return 1;	/* no keys yet to say it with */
-	ERR_clear_error();
+	forget_errors();
 	errno = 0;
 	r = SSL_shutdown(t->ssl);
 	return r >= 0 ? 1 : result(t, r);
@@ -856,6 +865,8 @@ void
 tls_trim(struct tls_conn *t)
 {
 	(void)SSL_free_buffers(t->ssl);
+	if (t->in.len == 0)
+		buf_wipe_free(&t->in);
 }
 
 size_t

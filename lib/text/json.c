@@ -7,22 +7,25 @@
  */
 #include "json.h"
 
-#include <endian.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 #include <stdarg.h>
 #include <stdlib.h>
 
 #include "map.h"
+#include "plain.h"
 #include "utf8.h"
 
 #define NODES_FIRST 64
+#define KEYS_ESCAPED 4	/* flag of an object, ours: a key of it has a backslash */
 #define PAIRWISE_MAX 48	/* members compared without hashing */
 
 const struct json_limits json_limits_default = {
-	.depth = 128,
-	.nodes = 1000000,
+	.depth = JSON_DEPTH,
+	.nodes = JSON_NODES,
+};
+
+const struct json_limits json_limits_inside = {
+	.depth = JSON_DEPTH - JSON_DEPTH_AROUND,
+	.nodes = JSON_NODES,
 };
 
 struct json_seen {
@@ -36,6 +39,7 @@ struct reader {
 	uint32_t open;	/* innermost open container, JSON_NONE at the top */
 	uint32_t depth;
 	uint32_t max_depth, max_nodes;
+	uint32_t room;	/* nodes that can be added without a look at limits */
 };
 
 void
@@ -91,16 +95,27 @@ fail(struct reader *r, enum json_error e, const char *at)
 static inline void
 skip_space(struct reader *r)
 {
-	while (r->p < r->end && (*r->p == ' ' || *r->p == '\n' ||
-	    *r->p == '\r' || *r->p == '\t'))
+	while (r->p < r->end && (unsigned char)*r->p <= ' ' &&
+	    (*r->p == ' ' || *r->p == '\n' || *r->p == '\r' ||
+	    *r->p == '\t'))
 		r->p++;
 }
 
-static void
-nodes_grow(struct json_doc *d)
+/* Room for one more node, unless that is more than the limit. */
+static NOINLINE bool
+nodes_grow(struct reader *r)
 {
-	d->cap = d->cap == 0 ? NODES_FIRST : d->cap * 2;
-	d->nodes = base_realloc(d->nodes, d->cap * sizeof(*d->nodes));
+	struct json_doc *d = r->d;
+
+	if (d->n == r->max_nodes)
+		return false;
+	if (d->n == d->cap) {
+		d->cap = d->cap == 0 ? NODES_FIRST : d->cap * 2;
+		d->nodes = base_realloc(d->nodes, d->cap *
+		    sizeof(*d->nodes));
+	}
+	r->room = d->cap < r->max_nodes ? d->cap : r->max_nodes;
+	return true;
 }
 
 static inline struct json_node *
@@ -109,10 +124,8 @@ node_add(struct reader *r, enum json_type type, const char *from)
 	struct json_doc *d = r->d;
 	struct json_node *n;
 
-	if (d->n == r->max_nodes)
+	if (d->n >= r->room && !nodes_grow(r))
 		return NULL;
-	if (d->n == d->cap)
-		nodes_grow(d);
 	n = &d->nodes[d->n++];
 	n->off = (uint32_t)(from - r->base);
 	n->len = (uint32_t)(r->p - from);
@@ -180,53 +193,8 @@ escape_read(const char *p, const char *end, uint32_t *cp_r)
 	return 12;
 }
 
-/* The high bit of each byte that is a quote, a backslash, a control or not
- * ASCII; the lowest one set is exact. */
-static inline uint64_t
-specials(uint64_t v)
-{
-	const uint64_t ones = 0x0101010101010101, highs = ones << 7;
-	uint64_t q = v ^ ones * '"', b = v ^ ones * '\\';
-
-	return (v | ((q - ones) & ~q) | ((b - ones) & ~b) |
-	    ((v - ones * 0x20) & ~v)) & highs;
-}
-
-static inline const char *
-skip_plain(const char *p, const char *end)
-{
-#ifdef __SSE2__
-	while (end - p >= 16) {
-		__m128i v = _mm_loadu_si128((const __m128i *)p);
-		/* Signed: all that is not ASCII is below a space, too. */
-		__m128i hit = _mm_or_si128(_mm_cmplt_epi8(v,
-		    _mm_set1_epi8(0x20)), _mm_or_si128(_mm_cmpeq_epi8(v,
-		    _mm_set1_epi8('"')), _mm_cmpeq_epi8(v,
-		    _mm_set1_epi8('\\'))));
-		unsigned at = (unsigned)_mm_movemask_epi8(hit);
-
-		if (at != 0)
-			return p + __builtin_ctz(at);
-		p += 16;
-	}
-#endif
-	while (end - p >= 8) {
-		uint64_t v, hit;
-
-		memcpy(&v, p, 8);
-		hit = specials(le64toh(v));
-		if (hit != 0)
-			return p + __builtin_ctzll(hit) / 8;
-		p += 8;
-	}
-	while (p < end && (unsigned char)*p >= 0x20 &&
-	    (unsigned char)*p < 0x80 && *p != '"' && *p != '\\')
-		p++;
-	return p;
-}
-
 /* From the opening quote to behind the closing one; *flags_r as the node's. */
-static inline enum json_error
+static NOINLINE enum json_error
 string_scan(struct reader *r, uint8_t *flags_r)
 {
 	const char *p = r->p + 1;
@@ -234,7 +202,7 @@ string_scan(struct reader *r, uint8_t *flags_r)
 	unsigned len;
 
 	for (;;) {
-		p = skip_plain(p, r->end);
+		p = plain_skip(p, r->end);
 		if (p == r->end)
 			return fail(r, JSON_E_SYNTAX, p);
 		if (*p == '"') {
@@ -260,11 +228,33 @@ string_scan(struct reader *r, uint8_t *flags_r)
 	}
 }
 
+/* A short string of nothing but plain ASCII, which most are: past it and
+ * true; else nothing has happened. */
+static inline bool
+string_short(struct reader *r)
+{
+#ifdef __SSE2__
+	const char *p = r->p + 1;
+	unsigned at;
+
+	if (r->end - p < 16)
+		return false;
+	at = plain_not16(p);
+	if (at == 0 || p[__builtin_ctz(at)] != '"')
+		return false;
+	r->p = p + __builtin_ctz(at) + 1;
+	return true;
+#else
+	(void)r;
+	return false;
+#endif
+}
+
 static inline enum json_error
 string_add(struct reader *r, uint8_t flags)
 {
 	const char *from = r->p;
-	enum json_error e = string_scan(r, &flags);
+	enum json_error e = string_short(r) ? JSON_OK : string_scan(r, &flags);
 	struct json_node *n;
 
 	if (e != JSON_OK)
@@ -442,37 +432,44 @@ key_text(struct json_doc *d, uint32_t key)
 	return slice_make(d->scratch, n);
 }
 
-/* Equal keys have equal marks; k is a key with its quotes. */
+/* Equal keys have equal marks; p is at the opening quote. */
 static inline uint8_t
-key_mark(struct slice k)
+key_mark(const char *p, uint32_t n)
 {
-	return (uint8_t)(k.n * 31 + (unsigned char)k.p[1] * 7u +
-	    (unsigned char)k.p[k.n / 2] * 3u +
-	    (unsigned char)k.p[k.n - 2] * 13u);
+	return (uint8_t)(n * 31 + (unsigned char)p[1] * 7u +
+	    (unsigned char)p[n / 2] * 3u + (unsigned char)p[n - 2] * 13u);
 }
 
-/* Objects of not too many keys, without escapes: each with each, but only
- * where the mark of a key was seen before. */
+/* Is the key at the same as one of the object's before it? */
+static bool
+known_before(const struct json_doc *d, uint32_t obj, uint32_t at)
+{
+	const struct json_node *k = &d->nodes[at];
+
+	for (uint32_t i = obj + 1; i != at; i = d->nodes[i + 1].end)
+		if (d->nodes[i].len == k->len &&
+		    memcmp(d->text.p + d->nodes[i].off, d->text.p + k->off,
+		    k->len) == 0)
+			return true;
+	return false;
+}
+
+/* Objects of not too many keys, without escapes: each with those before it,
+ * but only where its mark was seen. */
 static uint32_t
 duplicate_pairwise(const struct json_doc *d, uint32_t obj)
 {
-	struct slice keys[PAIRWISE_MAX];
-	uint32_t at = obj + 1, n = d->nodes[obj].count;
+	uint32_t at = obj + 1;
 	uint64_t seen[4] = { 0 };
 
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t n = d->nodes[obj].count; n > 0; n--) {
 		const struct json_node *k = &d->nodes[at];
+		uint8_t mark = key_mark(d->text.p + k->off, k->len);
+		uint64_t *word = &seen[mark >> 6], bit = 1ull << (mark & 63);
 
-		keys[i] = slice_make(d->text.p + k->off, k->len);
-		uint8_t mark = key_mark(keys[i]);
-		bool known = seen[mark >> 6] >> (mark & 63) & 1;
-
-		seen[mark >> 6] |= 1ull << (mark & 63);
-		for (uint32_t j = 0; known && j < i; j++)
-			if (keys[j].n == keys[i].n &&
-			    keys[j].p[1] == keys[i].p[1] &&
-			    memcmp(keys[j].p, keys[i].p, keys[i].n) == 0)
-				return at;
+		if ((*word & bit) != 0 && known_before(d, obj, at))
+			return at;
+		*word |= bit;
 		at = d->nodes[at + 1].end;
 	}
 	return JSON_NONE;
@@ -515,25 +512,13 @@ duplicate_hashed(struct json_doc *d, uint32_t obj)
 	return JSON_NONE;
 }
 
-static bool
-has_escaped_key(const struct json_doc *d, uint32_t obj)
-{
-	uint32_t at = obj + 1;
-
-	for (uint32_t i = 0; i < d->nodes[obj].count; i++) {
-		if (is_escaped(d, at))
-			return true;
-		at = d->nodes[at + 1].end;
-	}
-	return false;
-}
-
 static uint32_t
 duplicate_find(struct json_doc *d, uint32_t obj)
 {
 	if (d->nodes[obj].count < 2)
 		return JSON_NONE;
-	if (d->nodes[obj].count > PAIRWISE_MAX || has_escaped_key(d, obj))
+	if (d->nodes[obj].count > PAIRWISE_MAX ||
+	    (d->nodes[obj].flags & KEYS_ESCAPED) != 0)
 		return duplicate_hashed(d, obj);
 	return duplicate_pairwise(d, obj);
 }
@@ -588,6 +573,8 @@ key_read(struct reader *r)
 		return fail(r, JSON_E_SYNTAX, r->p);
 	if ((e = string_add(r, JSON_KEY)) != JSON_OK)
 		return e;
+	if (is_escaped(r->d, r->d->n - 1))
+		r->d->nodes[r->open].flags |= KEYS_ESCAPED;
 	skip_space(r);
 	if (r->p == r->end || *r->p != ':')
 		return fail(r, JSON_E_SYNTAX, r->p);

@@ -4,6 +4,7 @@
  */
 #include "jsonw.h"
 
+#include "plain.h"
 #include "utf8.h"
 
 void
@@ -12,12 +13,6 @@ jsonw_init(struct jsonw *w, struct buf *b)
 	w->b = b;
 	w->depth = 0;
 	w->comma[0] = false;
-}
-
-static bool
-is_plain(unsigned char c)
-{
-	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
 /* An ASCII byte that cannot stand as it is. */
@@ -49,8 +44,8 @@ jsonw_escape(struct buf *b, struct slice s)
 		unsigned char c = (unsigned char)s.p[i];
 		unsigned len;
 
-		if (is_plain(c)) {
-			i++;
+		if (plain_byte(s.p[i])) {
+			i = (size_t)(plain_skip(s.p + i, s.p + s.n) - s.p);
 			continue;
 		}
 		len = c < 0x80 ? 0 : utf8_len(s.p + i, s.n - i);
@@ -66,28 +61,6 @@ jsonw_escape(struct buf *b, struct slice s)
 		from = ++i;
 	}
 	buf_add(b, s.p + from, s.n - from);
-}
-
-/* How many bytes from the start stand as they are: eight at a time. */
-static size_t
-plain_run(struct slice s)
-{
-	const uint64_t ones = 0x0101010101010101u, high = ones << 7;
-	size_t i = 0;
-
-	for (; s.n - i >= 8; i += 8) {
-		uint64_t v, quote, slash;
-
-		memcpy(&v, s.p + i, 8);
-		quote = v ^ ones * '"';
-		slash = v ^ ones * '\\';
-		if (((v | (v - ones * 0x20) | (quote - ones) |
-		    (slash - ones)) & high) != 0)
-			break;
-	}
-	while (i < s.n && is_plain((unsigned char)s.p[i]))
-		i++;
-	return i;
 }
 
 /* Room for a comma, the key and n bytes of value; where the value goes, or
@@ -119,7 +92,7 @@ reserve(struct jsonw *w, struct slice key, size_t n)
 static void
 before(struct jsonw *w, struct slice key)
 {
-	if (key.p == NULL || plain_run(key) == key.n) {
+	if (key.p == NULL || plain_all(key)) {
 		reserve(w, key, 0);
 		return;
 	}
@@ -168,8 +141,7 @@ jsonw_string_at(struct jsonw *w, struct slice key, struct slice s)
 {
 	char *p;
 
-	if (plain_run(s) != s.n || (key.p != NULL && plain_run(key) !=
-	    key.n)) {
+	if (!plain_all(s) || (key.p != NULL && !plain_all(key))) {
 		before(w, key);
 		buf_add_char(w->b, '"');
 		jsonw_escape(w->b, s);
@@ -188,13 +160,9 @@ jsonw_string_at(struct jsonw *w, struct slice key, struct slice s)
 void
 jsonw_u64_at(struct jsonw *w, struct slice key, uint64_t v)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
+	char room[U64_DIGITS];
 
-	do
-		digits[--at] = (char)('0' + v % 10);
-	while ((v /= 10) != 0);
-	jsonw_raw_at(w, key, slice_make(digits + at, sizeof(digits) - at));
+	jsonw_raw_at(w, key, slice_of_u64(v, room));
 }
 
 void

@@ -12,9 +12,11 @@
 /* What a frame takes besides the text, so that the whole queue always fits
  * into a new channel: an event not resent would be acknowledged by the next. */
 #define OVERHEAD 64
+#define WAITERS 1024		/* power of two */
 
 struct pending {
 	struct list link;
+	struct list waiter;	/* in emit.waiters while it has done */
 	uint64_t n, since_ms;
 	struct uuid id, call;
 	emit_done_fn *done;
@@ -29,6 +31,9 @@ struct emit {
 	enum role role;
 	unsigned index;
 	struct list queue;	/* oldest first; not yet acknowledged */
+	/* Those somebody waits for, by the address of who does: owners come and
+	 * go while thousands wait. */
+	struct list waiters[WAITERS];
 	uint64_t next_n;
 	struct pending *unsent;	/* first that is not in the channel; or NULL */
 	size_t unsent_bytes;
@@ -58,6 +63,8 @@ emit_new(struct loop *l, enum role role, unsigned index, size_t max_bytes)
 	e->max_bytes = max_bytes;
 	e->next_n = 1;
 	list_init(&e->queue);
+	for (size_t i = 0; i < WAITERS; i++)
+		list_init(&e->waiters[i]);
 	e->grace = loop_timer_new(l, on_grace, e);
 	loop_timer_set(e->grace, GRACE_MS);
 	e->watch = loop_timer_new(l, on_watch, e);
@@ -82,10 +89,39 @@ emit_free(struct emit *e)
 	free(e);
 }
 
+static struct list *
+waiters_of(struct emit *e, const void *ctx)
+{
+	uint64_t h = (uint64_t)(uintptr_t)ctx * UINT64_C(0x9e3779b97f4a7c15);
+
+	return &e->waiters[h >> 32 & (WAITERS - 1)];
+}
+
+static void
+wait_for(struct emit *e, struct pending *p, emit_done_fn *done, void *ctx)
+{
+	p->done = done;
+	p->ctx = ctx;
+	if (done != NULL)
+		list_append(waiters_of(e, ctx), &p->waiter);
+}
+
+/* Nobody waits for it any more; who did is left in p->ctx. */
+static emit_done_fn *
+wait_no_more(struct pending *p)
+{
+	emit_done_fn *done = p->done;
+
+	if (done != NULL)
+		list_remove(&p->waiter);
+	p->done = NULL;
+	return done;
+}
+
 static void
 finish(struct emit *e, struct pending *p, bool ok)
 {
-	emit_done_fn *done = p->done;
+	emit_done_fn *done = wait_no_more(p);
 	void *ctx = p->ctx;
 
 	list_remove(&p->link);
@@ -104,9 +140,8 @@ give_up(struct emit *e)
 	 * recorder takes from it. */
 	list_each(it, &e->queue) {
 		struct pending *p = list_entry(it, struct pending, link);
-		emit_done_fn *done = p->done;
+		emit_done_fn *done = wait_no_more(p);
 
-		p->done = NULL;
 		if (done != NULL)
 			done(p->ctx, false);
 	}
@@ -376,8 +411,7 @@ emit_event(struct emit *e, struct uuid id, struct uuid call,
 	if ((done != NULL && (e->chan == NULL || e->hung)) ||
 	    (p = enqueue(e, id, call, json)) == NULL)
 		return -1;
-	p->done = done;
-	p->ctx = ctx;
+	wait_for(e, p, done, ctx);
 	emit_flush(e);
 	return 0;
 }
@@ -400,11 +434,13 @@ emit_later(struct emit *e, struct uuid id, struct uuid call,
 void
 emit_forget(struct emit *e, void *ctx)
 {
-	list_each(it, &e->queue) {
-		struct pending *p = list_entry(it, struct pending, link);
+	struct list *all = waiters_of(e, ctx);
+
+	list_each_safe(it, tmp, all) {
+		struct pending *p = list_entry(it, struct pending, waiter);
 
 		if (p->ctx == ctx)
-			p->done = NULL;
+			wait_no_more(p);
 	}
 }
 

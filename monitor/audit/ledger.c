@@ -20,6 +20,8 @@
 /* Moving pages holds up the next group: few and often keeps that near a
  * millisecond (4,000 pages cost ten, 250 one, and hardly more in total). */
 #define WAL_PAGES 250
+#define ROOM_SIZE 4096		/* SQLite's lookaside: larger than most rows */
+#define ROOM_COUNT 64
 #define WAL_LIMIT "67108864"	/* bytes kept of the WAL file after a reset */
 
 enum { S_BEGIN, S_COMMIT, S_ROLLBACK, S_INSERT, S_FIND, S_CHECKPOINT,
@@ -210,6 +212,9 @@ open_db(struct ledger *l, const char *dir, struct err *err)
 		return -1;
 	}
 	sqlite3_busy_timeout(l->db, 1000);
+	/* Rows are put together in room that is there. */
+	(void)sqlite3_db_config(l->db, SQLITE_DBCONFIG_LOOKASIDE, NULL,
+	    ROOM_SIZE, ROOM_COUNT);
 	if (ledgerdb_harden(l->db, err) != 0 ||
 	    ledgerdb_exec(l->db, "PRAGMA journal_mode=WAL; "
 	    "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; "

@@ -233,39 +233,78 @@ def connection_result(kind, what, r, limit):
 
 
 STREAMS = 1000
+MANY = 10000
+MANY_PERIOD_MS = 2000
+MANY_SECONDS = 15       # a proxy gives memory back every 10 s
 
 
 def proxy_pss(x):
-    if isinstance(x, rig.Portreeve):
-        return rig.pss([p for p in x.pids() if rig.role(p) == "proxy"])
-    return rig.pss(x.pids())
+    return rig.pss(x.proxy_pids() if isinstance(x, rig.Portreeve) else
+                   x.pids())
+
+
+def open_streams(x, n, seconds, *args):
+    """(what the load found, MB before, descriptors of each process)"""
+    before = proxy_pss(x)
+    fds = []
+
+    def memory(x):
+        fds.extend(rig.descriptors(x.proxy_pids() if isinstance(
+            x, rig.Portreeve) else x.pids()))
+        return proxy_pss(x)
+    r = rig.measure(x, "-S", "-p", "/sse", "-c", n, "-d", seconds, *args,
+                    memory=memory)
+    sound(r, f"{x.name}, {n} streams")
+    if r["opened"] < n:
+        raise rig.Broken(f"{x.name}: {r['opened']} streams of {n} opened: "
+                         f"{r['error']}")
+    return r, before, fds
+
+
+def stream_result(kind, n, r, before):
+    name = f"{n:,} streams, {kind.name}"
+    for q in ("p50", "p99"):
+        put(f"{name}, event delay {q}", r[f"delay_{q}_us"] / 1000, "ms")
+        tell(f"{name}, event delay {q}", r[f"delay_{q}_us"] / 1000, "ms")
+    if kind is rig.Subject:
+        return
+    each = (r["subject_mb"] - before) * 1024 / n
+    if issubclass(kind, rig.Portreeve):
+        target(f"{name}, memory of one", each, "kB", 55)
+    else:
+        put(f"{name}, memory of one", each, "kB")
+        tell(f"{name}, memory of one", each, "kB")
+    put(f"{name}, memory of all", r["subject_mb"], "MB")
+
+
+class PortreeveTwo(rig.Portreeve):
+    proxies = 2
+    more_conf = f"limits: {{ streams: {MANY} }}\n"
 
 
 def streams(b):
-    """1,000 event streams, one event a second each."""
-    def one(x):
-        before = proxy_pss(x)
-        r = rig.measure(x, "-S", "-p", "/sse", "-c", STREAMS, "-w", "8", "-d",
-                        b.seconds, memory=proxy_pss)
-        sound(r, f"{x.name} streams")
-        if r["opened"] < STREAMS:
-            raise rig.Broken(f"{x.name}: {r['opened']} streams of {STREAMS} "
-                             f"opened: {r['error']}")
-        return r, before
+    """Open event streams: 1,000 with an event a second each; 10,000 over two
+    proxies (two HAProxies) with an event every two seconds."""
     for kind in (rig.Subject, rig.Haproxy, rig.Portreeve):
-        got = with_subject(b, kind, one)
+        got = with_subject(b, kind, lambda x: open_streams(
+            x, STREAMS, b.seconds, "-w", "8"))
+        if got is not None:
+            stream_result(kind, STREAMS, *got[:2])
+    need = MANY + 200       # of the load and the origin: one a stream
+    if rig.many_descriptors() < need:
+        raise rig.Broken(f"{MANY:,} streams need {need} descriptors a "
+                         f"process (ulimit -Hn)")
+    for kind in (rig.Subject, rig.HaproxyTwo, PortreeveTwo):
+        got = with_subject(b, kind, lambda x: open_streams(
+            x, MANY, MANY_SECONDS, "-w", "120", "-g", "100"),
+            period_ms=MANY_PERIOD_MS)
         if got is None:
             continue
-        r, before = got
-        n = f"{STREAMS:,} streams, {kind.name}"
-        for q in ("p50", "p99"):
-            put(f"{n}, event delay {q}", r[f"delay_{q}_us"] / 1000, "ms")
-            tell(f"{n}, event delay {q}", r[f"delay_{q}_us"] / 1000, "ms")
-        if kind is rig.Subject:
-            continue
-        each = r["subject_mb"] - before
-        put(f"{n}, memory of one", each * 1024 / STREAMS, "kB")
-        tell(f"{n}, memory of one", each * 1024 / STREAMS, "kB")
+        r, before, fds = got
+        stream_result(kind, MANY, r, before)
+        if kind is not rig.Subject:
+            say(f"  {kind.name}: descriptors of each process: "
+                f"{', '.join(map(str, fds))}")
 
 
 def kill(b):
@@ -347,6 +386,61 @@ def kill_result(r, other, began, ended, out):
     tell(f"{n}, neighbour's call meanwhile, worst", max(during), "ms")
 
 
+MATRIX_SECONDS = "2"
+CELLS = [(size, conns) for size in ("1 KB", "100 KB") for conns in (1, 200)]
+
+
+def matrix_h1(x, size, conns):
+    path, body = (("/size/900", "body") if size == "1 KB" else
+                  (f"/size/{rig.BIG}", "small"))
+    return measure(x, f"h1, {size}", "-b", x.scene.dir / body, "-p", path,
+                   "-c", conns, "-w", "1", "-d", MATRIX_SECONDS)
+
+
+def matrix_h2(x, size, conns):
+    path, body = (("/", "body") if size == "1 KB" else
+                  (f"/size/{rig.BIG}", "small"))
+    return rig.measure_h2(x, conns, 1, MATRIX_SECONDS, path, body)
+
+
+def matrix(b):
+    """HTTP/1.1 and HTTP/2 on both sides, calls with answers of 1 KB and of
+    100 KB, 1 and 200 connections."""
+    say("  Over HTTP/2 all go through the same relay of this program, also "
+        "direct: rates and times are its too, CPU time is the subject's.\n"
+        "  squid: HTTP/1.1 only; it speaks no HTTP/2 inside ssl-bump.")
+    for proto, cell, origin, kinds in (
+            ("h1", matrix_h1, None, (rig.Subject, rig.Haproxy, rig.Squid,
+                                     rig.Portreeve)),
+            ("h2", matrix_h2, rig.origin_h2, (rig.Subject, rig.HaproxyH2,
+                                              rig.Portreeve))):
+        for kind in kinds:
+            with_subject(b, kind, lambda x: [matrix_cell(
+                x, proto, cell, *c) for c in CELLS], origin=origin)
+
+
+def matrix_cell(x, proto, cell, size, conns):
+    n = f"matrix, {proto}, {size}, {conns} connections"
+    try:
+        r = cell(x, size, conns)
+    except rig.Broken as e:
+        note(f"{n}, {x.name}: {e}")
+        return
+    first = x.name == rig.Subject.name
+    put(f"{n}, {x.name}, rate", r["rate"], "req/s", None if first else
+        "direct", None if first else found.get(f"{n}, direct, rate"))
+    for q in ("p50", "p99"):
+        put(f"{n}, {x.name}, {q}", r[f"{q}_us"], "us", None if first else
+            "direct", None if first else found.get(f"{n}, direct, {q}"))
+    if not first:
+        base = found.get(f"{n}, haproxy, CPU")
+        put(f"{n}, {x.name}, CPU", r["cpu_us"], "us/req",
+            "haproxy" if base else None, base)
+    say(f"  {proto} {size:>6} {conns:3} {x.name:10} {r['rate']:8,.0f} req/s  "
+        f"p50 {r['p50_us']:8,.0f} us  p99 {r['p99_us']:8,.0f} us" +
+        ("" if first else f"  CPU {r['cpu_us']:7.1f} us/req"))
+
+
 def bulk(b):
     """Answers of 100 KB, read whole, redacted, inspected."""
     direct = None
@@ -363,7 +457,7 @@ def bulk(b):
 
 
 SCENARIOS = {f.__name__: f for f in (
-    idle, ledger, redaction, calls, h2, latency, connections, streams, kill,
+    idle, ledger, redaction, calls, matrix, h2, latency, connections, streams, kill,
     bulk, stdio)}
 
 

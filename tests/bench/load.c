@@ -9,10 +9,13 @@
  *			was used once (without -r), or goes round (-r)
  *	[-S]		event streams; [-k] until all of them were closed: tells
  *			when each got its last byte, Portreeve's refusal, its end
+ *	[-g COUNT]	at most so many streams are on their way at a time; what
+ *			is measured begins when all are open, or after WARM
  *	[-t]		tells when each request began and what it took
  *
  * Certificates are verified. Prints "begin" and "end" around what is measured,
- * so that others can measure the same time, then one line of JSON.
+ * so that others can measure the same time; when its input has ended, one line
+ * of JSON.
  */
 #include "common.h"
 
@@ -61,7 +64,7 @@ struct samples {
 
 static struct options {
 	const char *ca, *target, *proxy, *auth, *name, *path, *body_file;
-	int conns, count;
+	int conns, count, ramp;
 	double warm, seconds;
 	bool new_each, repeat, streams, kill, trace;
 } opt = { .name = "bench.localhost", .path = "/rpc", .conns = 1, .warm = 1,
@@ -75,7 +78,7 @@ static size_t body_n;
 static struct samples latency, delay, trace;	/* trace: begun, took */
 static bool recording, stopping;
 static uint64_t done_n, failed, refused, bytes, opened, closed_n;
-static int next_name;
+static int next_name, next_client;
 static char last_error[300];
 
 static void
@@ -521,12 +524,24 @@ drive(struct client *c)
 	}
 }
 
+/* Streams that are open, or will not be. */
+static int
+settled(void)
+{
+	return (int)(opened + failed);
+}
+
 static void
-rounds(struct client *clients, uint64_t until_ns)
+rounds(struct client *clients, uint64_t until_ns, bool opening)
 {
 	struct epoll_event ev[256];
 
 	while (now_ns() < until_ns) {
+		while (next_client < opt.conns && (opt.ramp == 0 ||
+		    next_client - settled() < opt.ramp))
+			begin(&clients[next_client++]);
+		if (opening && opt.ramp > 0 && settled() >= opt.conns)
+			return;
 		uint64_t left = (until_ns - now_ns()) / 1000000;
 		int n = epoll_wait(ep, ev, 256, left > 20 ? 20 : (int)left + 1);
 
@@ -534,7 +549,7 @@ rounds(struct client *clients, uint64_t until_ns)
 			drive(ev[i].data.ptr);
 		if (closed_n == (uint64_t)opt.conns)
 			return;
-		for (int i = 0; i < opt.conns && !opt.streams; i++)
+		for (int i = 0; i < next_client && !opt.streams; i++)
 			if (clients[i].state == GONE)
 				begin(&clients[i]);
 	}
@@ -623,7 +638,7 @@ read_options(int argc, char **argv)
 {
 	int o;
 
-	while ((o = getopt(argc, argv, "C:T:x:a:s:p:b:c:w:d:nu:rSkt")) != -1) {
+	while ((o = getopt(argc, argv, "C:T:x:a:s:p:b:c:w:d:nu:rSktg:")) != -1) {
 		switch (o) {
 		case 'C': opt.ca = optarg; break;
 		case 'T': opt.target = optarg; break;
@@ -640,6 +655,7 @@ read_options(int argc, char **argv)
 		case 'r': opt.repeat = true; break;
 		case 'S': opt.streams = true; break;
 		case 'k': opt.kill = true; break;
+		case 'g': opt.ramp = (int)strtol(optarg, NULL, 10); break;
 		case 't': opt.trace = true; break;
 		default: exit(64);
 		}
@@ -674,20 +690,21 @@ main(int argc, char **argv)
 	if (once)
 		say("begin");
 	start = now_ns();
-	for (int i = 0; i < opt.conns; i++) {
+	for (int i = 0; i < opt.conns; i++)
 		clients[i].fd = -1;
-		begin(&clients[i]);
-	}
 	if (!once) {
-		rounds(clients, seconds_from_now(opt.warm));
+		rounds(clients, seconds_from_now(opt.warm), true);
 		recording = true;
 		say("begin");
 		start = now_ns();
 	}
-	rounds(clients, seconds_from_now(opt.seconds));
+	rounds(clients, seconds_from_now(opt.seconds), false);
 	recording = false;
 	seconds = (double)(now_ns() - start) / 1e9;
 	say("end");
+	/* What is open stays open until it was looked at. */
+	while (getchar() != EOF)
+		;
 	stopping = true;
 	report(clients, seconds);
 	for (int i = 0; i < opt.conns; i++)

@@ -24,12 +24,11 @@
 #define TICK_MS 1
 
 struct peer {
-	struct peer *next, *prev;	/* streams */
+	struct peer *next, **at;	/* streams of one slot */
 	SSL *ssl;
 	int fd;
 	uint32_t events;
 	bool ready, stream, writing;
-	uint64_t next_ns;
 	size_t in_n;
 	uint64_t body_left;
 	bool in_body, wants_stream;
@@ -41,8 +40,11 @@ struct peer {
 
 static int ep;
 static SSL_CTX *ctx;
-static struct peer *streams;
-static uint64_t period_ns;
+/* One list for each millisecond of the period: a stream stays in its own, and
+ * a tick looks only at those that are due. */
+static struct peer **slots;
+static uint64_t period_ms, ticked_ms;
+static size_t nstreams;
 static char text[SIZE_MAX_ANSWER + 1];
 
 static void
@@ -61,12 +63,10 @@ static void
 drop(struct peer *p)
 {
 	if (p->stream) {
-		if (p->prev != NULL)
-			p->prev->next = p->next;
-		else
-			streams = p->next;
+		*p->at = p->next;
 		if (p->next != NULL)
-			p->next->prev = p->prev;
+			p->next->at = p->at;
+		nstreams--;
 	}
 	if (p->ready)
 		SSL_shutdown(p->ssl);
@@ -136,16 +136,19 @@ begin_stream(struct peer *p)
 	    "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
 	    "Transfer-Encoding: chunked\r\n\r\n";
 
+	/* Spread over the period, as independent servers would be. */
+	uint64_t due = now_ns() / 1000000 + period_ms / 2 +
+	    (uint64_t)rand() % (period_ms / 2);
+
 	put(p, head, sizeof(head) - 1);
 	p->stream = true;
-	p->next = streams;
-	if (streams != NULL)
-		streams->prev = p;
-	streams = p;
+	p->at = &slots[due % period_ms];
+	p->next = *p->at;
+	if (p->next != NULL)
+		p->next->at = &p->next;
+	*p->at = p;
+	nstreams++;
 	put_event(p);
-	/* Spread over the period, as independent servers would be. */
-	p->next_ns = now_ns() + period_ns / 2 +
-	    (uint64_t)rand() % (period_ns / 2);
 }
 
 static void
@@ -277,19 +280,28 @@ on_listener(int l)
 }
 
 static void
-run_streams(void)
+run_slot(struct peer *p)
 {
-	uint64_t now = now_ns();
-
-	for (struct peer *p = streams, *next; p != NULL; p = next) {
+	for (struct peer *next; p != NULL; p = next) {
 		next = p->next;
-		if (p->next_ns > now || p->out_n > 0)
+		if (p->out_n > 0)
 			continue;
-		p->next_ns += period_ns;
 		put_event(p);
 		if (flush(p) != 0)
 			drop(p);
 	}
+}
+
+static void
+run_streams(void)
+{
+	uint64_t now_ms = now_ns() / 1000000;
+
+	/* After a pause of more than a period each is due once. */
+	if (now_ms - ticked_ms > period_ms)
+		ticked_ms = now_ms - period_ms;
+	while (ticked_ms < now_ms)
+		run_slot(slots[++ticked_ms % period_ms]);
 }
 
 static int
@@ -322,7 +334,14 @@ main(int argc, char **argv)
 		return 64;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	period_ns = strtoull(argv[3], NULL, 10) * 1000000u;
+	period_ms = strtoull(argv[3], NULL, 10);
+	if (period_ms < 2 || period_ms > 100000) {
+		fprintf(stderr, "origin: PERIOD_MS is 2 to 100000\n");
+		return 64;
+	}
+	slots = calloc(period_ms, sizeof(struct peer *));
+	if (slots == NULL)
+		die("memory");
 	for (size_t i = 0; i < SIZE_MAX_ANSWER; i++)
 		text[i] = words[i % (sizeof(words) - 1)];
 	ctx = SSL_CTX_new(TLS_server_method());
@@ -335,7 +354,7 @@ main(int argc, char **argv)
 	l = listen_somewhere();
 	epoll_ctl(ep, EPOLL_CTL_ADD, l, &e);
 	for (;;) {
-		int n = epoll_wait(ep, ev, 256, streams != NULL ? TICK_MS : -1);
+		int n = epoll_wait(ep, ev, 256, nstreams > 0 ? TICK_MS : -1);
 
 		for (int i = 0; i < n; i++) {
 			if (ev[i].data.ptr == NULL)

@@ -40,7 +40,7 @@ def far(target, via):
 
 def main():
     target, via = sys.argv[1], sys.argv[2:]
-    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     print(listener.getsockname()[1], flush=True)
     while True:
         near, _ = listener.accept()

@@ -16,8 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("PORTREEVE_BIN", ROOT / "build/release"))
 LIMIT = 60          # seconds that the release build may take
 STAGES = 15
-PROGRAMS = ("portreeve", "portreeve-gateway", "portreeve-monitor",
-            "portreeve-export")
+PROGRAMS = ("portreeve", "portreeve-setup", "portreeve-audit",
+            "portreeve-gateway", "portreeve-monitor", "portreeve-export")
 
 
 def reachable(path):

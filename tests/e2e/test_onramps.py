@@ -3,35 +3,30 @@
 with every runtime that is here, `run`, `client config`, `doctor`, the pages of
 the listeners and the PAC file."""
 import hashlib
+import html
 import json
 import os
 import pathlib
+import re
 import shutil
 import ssl
 import subprocess
-import sys
 import tempfile
 
 import sdkcases
-from support import (BIN, SLOW, Certificates, Suite, call, check, curl,
+import toolchains
+from support import (ASAN, BIN, SLOW, Certificates, Suite, call, check, curl,
                      equal, free_port, has, hasnt, raw)
 from upstreams import Upstream
 
 HERE = pathlib.Path(__file__).resolve().parent / "sdk/onramps"
-VENV = sdkcases.ROOT / "build/e2e-onramps-venv"
 SELF = "https://trust.portreeve.internal/"
 TRUSTED = "This client uses the Portreeve proxy and trusts its CA."
 
-
-def install():
-    pins = HERE / "requirements.txt"
-    sdkcases.run(sys.executable, "-m", "venv", VENV)
-    sdkcases.run(VENV / "bin/pip", "-q", "--disable-pip-version-check",
-                 "install", "--no-deps", "-r", pins)
-
-
-sdkcases.installed(VENV, [HERE / "requirements.txt"], install)
 NODE = sdkcases.node()
+GO, GO_CACHE = pathlib.Path(toolchains.go()), toolchains.GO_CACHE
+toolchains.java()
+PY = toolchains.python()
 top = pathlib.Path(tempfile.mkdtemp(prefix="portreeve-onramps."))
 top.chmod(0o755)
 suite = Suite("test_onramps")
@@ -102,7 +97,6 @@ if system_node:
         else:
             check(code != 0 and TRUSTED not in out, out)
             has(err, "Node needs 24 or newer")
-PY = VENV / "bin/python"
 for name, code in {
         "urllib": f"import urllib.request as u;"
                   f"print(u.urlopen('{SELF}').read().decode())",
@@ -110,24 +104,21 @@ for name, code in {
         "httpx": f"import httpx; print(httpx.get('{SELF}').text)"}.items():
     with suite.case(f"Python: {name}"):
         trusted("python", f'{PY} -c "{code}"')
-if shutil.which("javac"):
-    with suite.case("Java: JAVA_TOOL_OPTIONS and the generated trust store"):
-        code, out, err = shell("java", f"java {HERE}/Trust.java {SELF}; java "
-                               f"{HERE}/Trust.java {up.url('/v1/list')}")
-        equal(code, 0, err)
-        has(out, TRUSTED, '"path": "/v1/list"')
-        store = top / ".cache/portreeve/truststore.p12"
-        out = subprocess.run(["keytool", "-list", "-keystore", store,
-                              "-storepass", "changeit"], text=True,
-                             capture_output=True)
-        want = (top / ".cache/portreeve/ca-bundle.pem").read_text().count(
-            "BEGIN CERTIFICATE")
-        equal(out.stdout.count("trustedCertEntry"), want, out.stdout[-500:])
-go = shutil.which("go")
-if go:
-    with suite.case("Go: SSL_CERT_FILE and the proxy"):
-        trusted("go", f"GOFLAGS=-mod=mod GO111MODULE=off GOCACHE={top}/go "
-                f"go run {HERE}/trust.go {SELF}", timeout=240)
+with suite.case("Java: JAVA_TOOL_OPTIONS and the generated trust store"):
+    code, out, err = shell("java", f"java {HERE}/Trust.java {SELF}; java "
+                           f"{HERE}/Trust.java {up.url('/v1/list')}")
+    equal(code, 0, err)
+    has(out, TRUSTED, '"path": "/v1/list"')
+    store = top / ".cache/portreeve/truststore.p12"
+    out = subprocess.run(["keytool", "-list", "-keystore", store,
+                          "-storepass", "changeit"], text=True,
+                         capture_output=True)
+    want = (top / ".cache/portreeve/ca-bundle.pem").read_text().count(
+        "BEGIN CERTIFICATE")
+    equal(out.stdout.count("trustedCertEntry"), want, out.stdout[-500:])
+with suite.case("Go: SSL_CERT_FILE and the proxy"):
+    trusted("go", f"GOFLAGS=-mod=mod GO111MODULE=off GOCACHE={GO_CACHE} "
+            f"{GO} run {HERE}/trust.go {SELF}", timeout=240)
 
 with suite.case("a client that does not trust the CA is told by TLS"):
     p = subprocess.run(["curl", "-sS", "-x", gw.proxy_url(token), SELF],
@@ -228,13 +219,51 @@ with suite.case("pages: on the proxy and the mount, plain, strict, no token"):
         has(head, "default-src 'none'", "frame-ancestors 'none'", "nosniff")
         has(body.decode(), f"127.0.0.1:{gw.proxy_port}", "/portreeve/ca.pem")
         hasnt(body.decode().lower(), "<script", "javascript:", "onload",
-              "style=", "prt_", "%1", "%2")
+              "style=", "prt_", "%1", "%2", "%3", "%4")
     pem = gw.ca().read_text()
     equal(page("/portreeve/ca.pem")[2].decode(), pem)
     der = page("/portreeve/ca.crt")[2]
     equal(der, ssl.PEM_cert_to_DER_cert(pem))
     has(page("/portreeve/")[2].decode(), ":".join(
         f"{b:02X}" for b in hashlib.sha256(der).digest()))
+
+def page_lines(title):
+    """What the page says below a heading, as text."""
+    text = page("/portreeve/")[2].decode()
+    return html.unescape(re.search(
+        rf"<h[23]>{title}</h[23]>.*?<pre>(.*?)</pre>", text, re.S)[1])
+
+
+def by_page(title, more=""):
+    """A shell that has nothing but the page's lines and a token."""
+    home = pathlib.Path(tempfile.mkdtemp(dir=top))
+    first = page_lines("First").replace("the token", token)
+    p = subprocess.run(["sh", "-ec", f"{first}\n{page_lines(title)}\n{more}"],
+                       text=True, capture_output=True, timeout=60 * SLOW,
+                       stdin=subprocess.DEVNULL, env={
+                           **clean, "HOME": str(home), "PATH": ":".join((
+                               str(bin_dir), str(GO.parent),
+                               clean["PATH"]))})
+    has(p.stdout, "sha256 Fingerprint=")
+    equal(p.returncode, 0, p.stderr)
+    return p.stdout
+
+
+bin_dir = top / "bin"
+bin_dir.mkdir()
+(bin_dir / "node").symlink_to(NODE)
+for title, more in (("curl", ""), ("Node 24 and newer", ""), ("Python", ""),
+                    ("Java", f"java {HERE}/Trust.java {SELF}"),
+                    ("Go", f"GOFLAGS=-mod=mod GO111MODULE=off GOCACHE={GO_CACHE}"
+                     f" go run {HERE}/trust.go {SELF}")):
+    if ASAN and title != "curl":
+        continue                # the page is the same, the clients too
+    with suite.case(f"pages: the lines for {title}, on a machine without us"):
+        # A JDK sends its password when it is asked for, and here it is not.
+        has(by_page(title, more), TRUSTED, "" if title == "Java" else
+            "Its token is valid")
+with suite.case("pages: the lines for git"):
+    has(by_page("git"), "refs/heads/trusted")
 with suite.case("pages: nothing else, and nothing of the request comes back"):
     for path in ("/portreeve/x", "/portreeve/../x", "/portreeve/<b>x"):
         code, head, body = page(path)
@@ -277,29 +306,25 @@ def doctor(*args, env=None, ok=False):
                        text=True, capture_output=True, timeout=300,
                        env={**clean, "PORTREEVE_CONFIG":
                             gw.env["PORTREEVE_CONFIG"], "HOME": str(top),
-                            "GOCACHE": f"{top}/go", "GO111MODULE": "off",
+                            "GOCACHE": GO_CACHE, "GO111MODULE": "off",
                             **(env or {})})
     return p.returncode, {c["check"]: c for c in
                           json.loads(p.stdout)["checks"]}
 
 
 with suite.case("doctor: what is well, and the one connector that is down"):
-    bin_dir = top / "bin"
-    bin_dir.mkdir()
-    (bin_dir / "node").symlink_to(NODE)
-    code, rows = doctor(env={"PATH": f"{bin_dir}:{clean['PATH']}"})
+    code, rows = doctor(env={"PATH": ":".join(
+        (str(bin_dir), str(GO.parent), clean["PATH"]))})
     equal(code, 1)
     bad = {k: v for k, v in rows.items() if v["state"] == "fail"}
     equal(list(bad), ["connector down"], bad)
     for name in ("configuration", "operator.sock", "keeper.sock", "proxies",
                  "ledger", "CA", "connector tools", "connector rest",
                  "runtime curl", "runtime git", "runtime node",
-                 "runtime python", f"explicit 127.0.0.1:{gw.proxy_port}",
+                 "runtime python", "runtime java", "runtime go",
+                 f"explicit 127.0.0.1:{gw.proxy_port}",
                  f"mount 127.0.0.1:{gw.mount_port}"):
         equal(rows[name]["state"], "ok", rows[name])
-    for name in ("java", "go"):
-        if shutil.which({"java": "javac"}.get(name, name)):
-            equal(rows[f"runtime {name}"]["state"], "ok", rows)
     rows = json.loads(gw.cli("session", "ls", "--json").stdout)["sessions"]
     equal([r for r in rows if r["user"] == "doctor"], [])
 with suite.case("doctor: a client that goes around the proxy is told of"):

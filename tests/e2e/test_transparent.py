@@ -203,6 +203,11 @@ def reaches(kind, address, port, wait):
                  wait).returncode == 0
 
 
+def doctor_fence():
+    out = gw.cli("doctor", "--no-calls", "--json", ok=False).stdout
+    return [c for c in json.loads(out)["checks"] if c["check"] == "fence"][0]
+
+
 with suite.case("the fence: no other port, no QUIC, no DoT, on both families"):
     got = [(k, a, p) for k, p in WAYS for a in (OUT4, "2001:7fd:1::2")
            if reaches(k, a, p, 0.6)]
@@ -218,6 +223,16 @@ with suite.case("the fence: the machine itself shows the mount and DNS only"):
     p = agent("curl", "-sS", "-m", "8", "--noproxy", "*",
               "http://10.9.0.1:8080/portreeve/ca.pem")
     has(p.stdout, "BEGIN CERTIFICATE")
+with suite.case("who went around is in the map, and doctor counts the drops"):
+    rows = json.loads(gw.cli("client", "trust", "--json").stdout)["clients"]
+    row = [r for r in rows if r["state"] == "around"][0]
+    check(row["seen"]["around"] >= 3 and row["advice"], row)
+    check([r for r in rows if r["seen"].get("trusts")], rows)
+    row = doctor_fence()
+    equal(row["state"], "warn", row)
+    has(row["found"], "QUIC", "all else")
+    gw.cli("proxy", "nft", *IN, "--apply")      # the counters begin anew
+    equal(doctor_fence()["state"], "ok")
 with suite.case("nft: a changed table is seen, and put right"):
     sh("nft", "flush", "chain", "inet", "portreeve", "pass")
     p = gw.cli("proxy", "nft", *IN, "--verify", ok=False)
@@ -232,6 +247,7 @@ with suite.case("nft: removed, nothing is left, and the ways are open again"):
     gw.cli("proxy", "nft", *IN, "--remove")
     equal(sh("nft", "list", "ruleset"), "")
     check("0x7072" not in sh("ip", "rule") + sh("ip", "-6", "rule"))
+    equal(doctor_fence()["state"], "fail")
     for k, p in WAYS:       # the fence test could not see a dead network
         for a in (OUT4, "2001:7fd:1::2"):
             check(reaches(k, a, p, 5), f"{k} {a} {p} is closed without fence")

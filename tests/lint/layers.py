@@ -3,7 +3,7 @@
 
 The ranks are the DIRS0..DIRS7 of the Makefile; the roles and mains directly in
 gateway/, monitor/, export/ and console/ are rank 8, a program of its own in a
-folder below (console/setup) rank 9. Whatever their ranks,
+folder below (console/setup, console/audit) rank 9. Whatever their ranks,
 gateway/, monitor/ and export/ never include one another: they share messages
 (lib/wire), so that each of them can be another process on another machine.
 """
@@ -15,7 +15,7 @@ import tempfile
 TOPS = ("lib", "gateway", "monitor", "export", "console")
 DAEMONS = ("gateway", "monitor", "export")
 TOP_RANK = 8
-PROGRAMS = ("console/setup",)
+PROGRAMS = ("console/setup", "console/audit")
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]')
 
 

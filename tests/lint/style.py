@@ -44,7 +44,7 @@ CALL = re.compile(r"(?<![\w.>])(" + "|".join(BANNED) + r")\s*\(")
 # Families of functions whose names are no header's or struct's, by file or
 # folder: the broker's files share the verbs of operators (opverbs.def).
 FAMILIES = {"lib/base/codec.c": ("hex", "b64", "b64url"),
-            "gateway": ("op", "held")}
+            "gateway": ("op", "held"), "console": ("cmd",)}
 # A row of a table of macros stays one line, however long its text.
 TABLE_ROW = re.compile(r"\t[A-Z_]+\(.*\\$")
 

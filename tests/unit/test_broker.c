@@ -27,6 +27,7 @@
 #include "gateway/broker_op.c"
 #include "gateway/broker_registry.c"
 #include "gateway/broker_session.c"
+#include "gateway/broker_tools.c"
 #include "gateway/broker_upstream.c"
 #include "gateway/broker_floor.c"
 

@@ -112,12 +112,13 @@ test_fragments(void **st)
 	assert_string_equal(why, "cut into too many records");
 }
 
-/* A hello built by hand around the given extensions block. */
+/* A hello built by hand around the given suites and extensions. */
 static size_t
-build(const char *ext, size_t ext_n, char *out)
+build_with(const char *suites, size_t suites_n, const char *ext,
+    size_t ext_n, char *out)
 {
 	struct buf b;
-	size_t body = 2 + 32 + 1 + 4 + 2 + 2 + ext_n, n;
+	size_t body = 2 + 32 + 1 + 2 + suites_n + 2 + 2 + ext_n, n;
 
 	buf_init(&b, 65536);
 	buf_add(&b, "\x16\x03\x01", 3);
@@ -130,7 +131,11 @@ build(const char *ext, size_t ext_n, char *out)
 	buf_add(&b, "\x03\x03", 2);
 	for (int i = 0; i < 32; i++)
 		buf_add_char(&b, (char)i);
-	buf_add(&b, "\x00\x00\x02\x13\x01\x01\x00", 7);
+	buf_add_char(&b, 0);
+	buf_add_char(&b, (char)(suites_n >> 8));
+	buf_add_char(&b, (char)suites_n);
+	buf_add(&b, suites, suites_n);
+	buf_add(&b, "\x01\x00", 2);
 	buf_add_char(&b, (char)(ext_n >> 8));
 	buf_add_char(&b, (char)ext_n);
 	buf_add(&b, ext, ext_n);
@@ -138,6 +143,12 @@ build(const char *ext, size_t ext_n, char *out)
 	memcpy(out, buf_data(&b), n);
 	buf_free(&b);
 	return n;
+}
+
+static size_t
+build(const char *ext, size_t ext_n, char *out)
+{
+	return build_with("\x13\x01", 2, ext, ext_n, out);
 }
 
 #define SNI_A "\x00\x00\x00\x06\x00\x04\x00\x00\x01" "a"
@@ -195,6 +206,45 @@ test_extensions(void **st)
 	    CLIENTHELLO_DONE);
 	assert_int_equal(ch.nversions, 1);
 	assert_int_equal(ch.versions[0], 0x0304);
+}
+
+/* The example that JA4's own description works through. */
+static void
+test_ja4(void **st)
+{
+	static const char suites[] = "\x1a\x1a\x13\x01\x13\x02\x13\x03\xc0\x2b"
+	    "\xc0\x2f\xc0\x2c\xc0\x30\xcc\xa9\xcc\xa8\xc0\x13\xc0\x14"
+	    "\x00\x9c\x00\x9d\x00\x2f\x00\x35";
+	static const char ext[] = "\x2a\x2a\x00\x00" SNI_A
+	    "\x00\x17\x00\x00\xff\x01\x00\x00\x00\x0a\x00\x00\x00\x0b\x00\x00"
+	    "\x00\x23\x00\x00"
+	    "\x00\x10\x00\x0e\x00\x0c\x02h2\x08http/1.1"
+	    "\x00\x05\x00\x00\x00\x0d\x00\x12\x00\x10\x04\x03\x08\x04\x04\x01"
+	    "\x05\x03\x08\x05\x05\x01\x08\x06\x06\x01\x00\x12\x00\x00"
+	    "\x00\x33\x00\x00\x00\x2d\x00\x00"
+	    "\x00\x2b\x00\x07\x06\x4a\x4a\x03\x04\x03\x03"
+	    "\x00\x1b\x00\x00\x44\x69\x00\x00\x9a\x9a\x00\x00\x00\x15\x00\x00";
+	char b[1024], ja4[CLIENTHELLO_JA4_MAX];
+	size_t n = build_with(suites, sizeof(suites) - 1, ext,
+	    sizeof(ext) - 1, b);
+
+	(void)st;
+	assert_int_equal(clienthello_read(slice_make(b, n), &ch, &why),
+	    CLIENTHELLO_DONE);
+	clienthello_ja4(&ch, ja4);
+	assert_string_equal(ja4, "t13d1516h2_8daaf6152771_e5627efa2ab1");
+	/* No extension, and an ALPN whose ends are no letters. */
+	n = build("", 0, b);
+	assert_int_equal(clienthello_read(slice_make(b, n), &ch, &why),
+	    CLIENTHELLO_DONE);
+	clienthello_ja4(&ch, ja4);
+	assert_memory_equal(ja4, "t12i010000_", 11);
+	assert_string_equal(ja4 + 23, "_000000000000");
+	n = build("\x00\x10\x00\x06\x00\x04\x03\xab" "-" "\xcd", 10, b);
+	assert_int_equal(clienthello_read(slice_make(b, n), &ch, &why),
+	    CLIENTHELLO_DONE);
+	clienthello_ja4(&ch, ja4);
+	assert_memory_equal(ja4, "t12i0101ad_", 11);
 }
 
 static void
@@ -258,6 +308,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_real), cmocka_unit_test(test_fragments),
 		cmocka_unit_test(test_extensions),
+		cmocka_unit_test(test_ja4),
 		cmocka_unit_test(test_not_tls), cmocka_unit_test(test_limit),
 	};
 

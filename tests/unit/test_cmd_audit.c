@@ -6,16 +6,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "console/audit_rows.c"
+#include "console/audit/audit_rows.c"
 #undef ROWS_MAX
 #define collect show_collect
 #define complain show_complain
 #define keep show_keep
-#include "console/audit_show.c"
-#include "console/audit_view.c"
+#include "console/audit/audit_show.c"
+#include "console/audit/audit_view.c"
 #define run audit_run
 #define usage audit_usage
-#include "console/cmd_audit.c"
+#include "console/audit/cmd_audit.c"
 #undef run
 
 #include "ledgertest.h"

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "chan.h"
@@ -365,6 +366,41 @@ test_grace_and_forget(void **st)
 	assert_memory_equal(answers, "?-?-", 4);
 }
 
+/* Thousands of owners wait and go away: each costs what one costs. */
+static void
+test_forget_many(void **st)
+{
+	enum { N = 60000 };
+	struct emit *many = emit_new(l, ROLE_PROXY, 3, 64 << 20);
+	struct uuid none = { { 0 } };
+	static char who[N];
+	struct timespec from, to;
+	int sv[2];
+
+	(void)st;
+	memset(who, '?', N);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	emit_attach(many, sv[1]);
+	for (int i = 0; i < N; i++)
+		assert_int_equal(emit_event(many, uuid_v7(), none,
+		    SLICE("{}"), on_done, &who[i]), 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	for (int i = 0; i < N; i++)
+		if (i % 3 != 0)
+			emit_forget(many, &who[i]);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	/* Milliseconds; one look at all for each took 4 s. */
+	assert_true((to.tv_sec - from.tv_sec) * 1000 +
+	    (to.tv_nsec - from.tv_nsec) / 1000000 < 1000);
+	/* No recorder for longer than the grace: who was not forgotten hears. */
+	close(sv[0]);
+	for (int i = 0; who[0] == '?' && i < 200; i++)
+		wait_ms(50);
+	for (int i = 0; i < N; i++)
+		assert_int_equal(who[i], i % 3 != 0 ? '?' : '-');
+	emit_free(many);
+}
+
 static void
 until_answer(const char *a)
 {
@@ -491,7 +527,7 @@ main(void)
 		T(test_later),
 		T(test_refused),
 		T(test_full),
-		T(test_grace_and_forget),
+		T(test_grace_and_forget), T(test_forget_many),
 		T(test_hung),
 		T(test_not_hung),
 		T(test_other),

@@ -102,6 +102,48 @@ test_policy_table(void **st)
 
 /* ---- action ------------------------------------------------------------- */
 
+/* Of methods whose arguments are all of params. */
+static void
+test_digest_without_state(void **st)
+{
+	static const struct {
+		const char *method, *one, *other;
+		bool same;
+	} cases[] = {
+		{ "prompts/get", "{\"name\":\"p\",\"requestState\":\"a\"}",
+		    "{\"name\": \"p\", \"requestState\": \"b\"}", true },
+		{ "prompts/get", "{\"requestState\":\"a\",\"name\":\"p\"}",
+		    "{\"name\":\"p\"}", true },
+		{ "resources/read", "{\"request\\u0053tate\":1}", "{}", true },
+		{ "resources/read", "{\"uri\":\"a\",\"requestState\":1}",
+		    "{\"uri\":\"b\",\"requestState\":1}", false },
+		/* Only as a member of params itself. */
+		{ "prompts/get", "{\"arguments\":{\"requestState\":\"a\"}}",
+		    "{\"arguments\":{\"requestState\":\"b\"}}", false },
+		/* Here it would be an argument. */
+		{ "tools/call", "{\"requestState\":1}", "{}", false },
+		{ "POST", "{\"requestState\":1}", "{}", false },
+		{ "prompts/get", "{\"requestState\":1", "{", false },
+	};
+	struct principal who = { .user = (char[]){ "u" },
+		.agent = (char[]){ "g" }, .session = (char[]){ "s" } };
+	uint8_t one[ACTION_DIGEST], other[ACTION_DIGEST];
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct action a = { .who = &who, .connector = "c",
+			.environment = "", .target = "x",
+			.method = slice_str(cases[i].method),
+			.arguments = slice_str(cases[i].one) };
+
+		action_digest(&a, one);
+		a.arguments = slice_str(cases[i].other);
+		action_digest(&a, other);
+		assert_int_equal(memcmp(one, other, ACTION_DIGEST) == 0,
+		    cases[i].same);
+	}
+}
+
 static void
 test_digest(void **st)
 {
@@ -473,6 +515,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_policy_table),
 		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_digest_without_state),
 		cmocka_unit_test(test_mcp_read),
 		cmocka_unit_test(test_mcp_write),
 		cmocka_unit_test(test_asks),

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "jsonw.h"
+#include "plain.h"
 
 static void
 is(struct buf *b, const char *want)
@@ -97,6 +98,36 @@ test_overflow(void **st)
 	buf_free(&b);
 }
 
+/* Every length and place up to three blocks of 16, every byte. */
+static void
+test_plain(void **st)
+{
+	char room[50];
+
+	(void)st;
+	for (size_t n = 0; n <= 48; n++) {
+		char *p = room + 1;
+
+		memset(room, '"', sizeof(room));	/* not to be looked at */
+		memset(p, 'x', n);
+		assert_true(plain_all(slice_make(p, n)));
+		assert_ptr_equal(plain_skip(p, p + n), p + n);
+		for (size_t at = 0; at < n; at++)
+			for (int c = 0; c < 256; c++) {
+				bool plain = c >= 0x20 && c < 0x80 &&
+				    c != '"' && c != '\\';
+
+				p[at] = (char)c;
+				assert_int_equal(plain_byte((char)c), plain);
+				assert_int_equal(plain_all(slice_make(p, n)),
+				    plain);
+				assert_ptr_equal(plain_skip(p, p + n), plain ?
+				    p + n : p + at);
+				p[at] = 'x';
+			}
+	}
+}
+
 int
 main(void)
 {
@@ -104,6 +135,7 @@ main(void)
 		cmocka_unit_test(test_nesting),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_overflow),
+		cmocka_unit_test(test_plain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,7 @@ run(struct slice in, const size_t *cut, size_t cuts, struct buf *log,
 		}
 		assert_int_equal(part.n, 0);
 		free(copy);
+		sse_trim(&s);	/* never changes what comes */
 		from = to;
 	}
 	if (sse_pending(&s) != 0)
@@ -183,6 +184,30 @@ test_cr_at_end(void **state)
 	assert_int_equal(sse_pending(&s), 0);
 	assert_int_equal(s.events, 2);
 	assert_int_equal(s.comments, 0);
+	sse_free(&s);
+}
+
+static void
+test_trim(void **state)
+{
+	struct slice in = SLICE("data: a\ndata: b\n\n");
+	struct sse_event e;
+	struct sse s;
+
+	(void)state;
+	sse_init(&s, NULL);
+	assert_int_equal(sse_next(&s, &in, &e), SSE_EVENT);
+	assert_true(s.raw.cap > 0 && s.data.cap > 0);
+	sse_trim(&s);
+	assert_int_equal(s.raw.cap, 0);
+	assert_int_equal(s.data.cap, 0);
+	in = SLICE("id: 7\n: c\n");
+	assert_int_equal(sse_next(&s, &in, &e), SSE_COMMENT);
+	sse_trim(&s);		/* the id waits for its event */
+	assert_true(s.raw.cap > 0);
+	in = SLICE("data: d\n\n");
+	assert_int_equal(sse_next(&s, &in, &e), SSE_EVENT);
+	assert_true(e.has_id && slice_is(e.id, "7") && slice_is(e.data, "d"));
 	sse_free(&s);
 }
 
@@ -323,7 +348,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_splits), cmocka_unit_test(test_raw),
-		cmocka_unit_test(test_cr_at_end),
+		cmocka_unit_test(test_cr_at_end), cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_limits), cmocka_unit_test(test_writers),
 		cmocka_unit_test(test_speed),
 	};

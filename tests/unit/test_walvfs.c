@@ -45,6 +45,7 @@ static struct {
 	size_t n, cap;
 	uint64_t acked;
 	int fail_in;		/* the n-th write to the WAL fails; 0: none */
+	unsigned wal_reads;
 } rec;
 
 static sqlite3_vfs *unix_vfs;
@@ -92,6 +93,7 @@ static int
 rec_read(sqlite3_file *file, void *p, int n, sqlite3_int64 at)
 {
 	REC(file);
+	rec.wal_reads += f->which == WAL;
 	return m->xRead(f->real, p, n, at);
 }
 
@@ -538,6 +540,35 @@ test_one_write_a_commit(void **state)
 	life_end(l);
 }
 
+/* Pages are moved by the run, out of memory. */
+static void
+test_moved_by_the_run(void **state)
+{
+	struct ledger *l = life_begin(13);
+	size_t pages = 0, writes = 0;
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		size_t from;
+
+		for (int i = 0; i < 10; i++)
+			assert_int_equal(commit_group(l, 20), 0);
+		from = rec.n;
+		rec.wal_reads = 0;
+		assert_int_equal(ledger_maintain(l, true), 0);
+		for (size_t i = from; i < rec.n; i++)
+			if (rec.ops[i].file == DB && rec.ops[i].kind == WRITE) {
+				pages += rec.ops[i].n / 4096;
+				writes++;
+			}
+		/* In the first, the WAL still has what is older than us. */
+		assert_true(round == 0 || rec.wal_reads == 0);
+	}
+	assert_true(pages > 60);
+	assert_true(writes * 4 < pages);
+	life_end(l);
+}
+
 /* A full disk: that commit fails, so does every later one, and what was
  * acknowledged outlives a loss of power at any time. */
 static void
@@ -641,6 +672,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_one_write_a_commit),
+		cmocka_unit_test(test_moved_by_the_run),
 		cmocka_unit_test(test_power_loss),
 		cmocka_unit_test(test_lying_disk),
 		cmocka_unit_test(test_write_error),

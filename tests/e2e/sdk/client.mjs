@@ -8,8 +8,8 @@ import { StreamableHTTPClientTransport } from
   "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { StdioClientTransport } from
   "@modelcontextprotocol/sdk/client/stdio.js";
-import { LoggingMessageNotificationSchema } from
-  "@modelcontextprotocol/sdk/types.js";
+import { LoggingMessageNotificationSchema, ToolListChangedNotificationSchema }
+  from "@modelcontextprotocol/sdk/types.js";
 import readline from "node:readline";
 
 let client, transport;
@@ -22,6 +22,8 @@ const actions = {
     client.onerror = (e) => say({ n: 0, event: "onerror", text: String(e) });
     client.setNotificationHandler(LoggingMessageNotificationSchema, (m) =>
       say({ n: 0, event: "log", text: String(m.params.data) }));
+    client.setNotificationHandler(ToolListChangedNotificationSchema, () =>
+      say({ n: 0, event: "changed" }));
     const kind = sse ? SSEClientTransport : StreamableHTTPClientTransport;
     transport = stdio ? new StdioClientTransport(stdio) :
       new kind(new URL(url), { requestInit: { headers } });

@@ -35,9 +35,15 @@ class Actions:
 
         async def log(m):
             say(n=0, event="log", text=str(m.data))
+
+        async def other(m):
+            if type(m).__name__ == "ToolListChangedNotification" or \
+                    type(getattr(m, "root", None)).__name__ == \
+                    "ToolListChangedNotification":
+                say(n=0, event="changed")
         self.client = await self.stack.enter_async_context(Client(
             await self.transport(url, headers, stdio), cache=None,
-            logging_callback=log))
+            logging_callback=log, message_handler=other))
         return {"server": self.client.server_info.name,
                 "version": self.client.protocol_version}
 

@@ -1,5 +1,6 @@
 /*
- * cmd_setup - goes on as portreeve-setup, which stands beside this program.
+ * cmd_program - commands that go on as another program, which stands beside
+ * this one: so that `portreeve kill` starts without the libraries they need.
  */
 #include "console/commands.h"
 
@@ -11,11 +12,10 @@
 
 #include "console/cli.h"
 
-int
-cmd_setup(int argc, char **argv)
+static int
+go_on(const char *program, int argc, char **argv)
 {
-	static const char program[] = "portreeve-setup";
-	char path[PATH_MAX + sizeof(program)];
+	char path[2 * PATH_MAX];
 	char **args = base_calloc((size_t)argc + 2, sizeof(*args));
 	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
 	char *slash;
@@ -24,7 +24,7 @@ cmd_setup(int argc, char **argv)
 	path[n] = '\0';
 	slash = strrchr(path, '/');
 	ASSERT(slash != NULL);
-	memcpy(slash + 1, program, sizeof(program));
+	memcpy(slash + 1, program, strlen(program) + 1);
 	args[0] = (char *)(uintptr_t)program;
 	memcpy(args + 1, argv, (size_t)argc * sizeof(*args));
 	execv(path, args);
@@ -32,4 +32,16 @@ cmd_setup(int argc, char **argv)
 	    strerror(errno));
 	free(args);
 	return CLI_FAILED;
+}
+
+int
+cmd_setup(int argc, char **argv)
+{
+	return go_on("portreeve-setup", argc, argv);
+}
+
+int
+cmd_audit(int argc, char **argv)
+{
+	return go_on("portreeve-audit", argc, argv);
 }

@@ -459,6 +459,19 @@ exchange_end(struct exchange *ex, const char *status)
 }
 
 void
+exchange_client_data(struct exchange *ex)
+{
+	if (ex->over)
+		return;
+	if (ex->step == STEP_RECEIVE && ex->waiting_body)
+		exchange_run(ex);
+	else if (websocket_is_open(ex))
+		websocket_agent_data(ex);
+	else if (ex->u != NULL && !ex->gated)
+		relay_send_request_body(ex);
+}
+
+void
 exchange_client_gone(struct exchange *ex)
 {
 	if (ex->over)

@@ -707,9 +707,10 @@ void relay_send_message(struct exchange *ex, struct slice json);
 
 /* ---- once more: resend.c -------------------------------------------------------- */
 
-/* The upstream ended before it answered. True: the call was begun again, and
- * may be over by now. */
+/* The upstream ended before it answered. True: the call will be sent again. */
 bool resend_try(struct exchange *ex);
+/* Sends it again, from CREDENTIAL on, in the next round. */
+void resend_soon(struct exchange *ex);
 /* FORWARD, when the answer is there already: it goes the way of an upstream's
  * application/json answer of this status; an empty one has no body. */
 void relay_local(struct exchange *ex, unsigned status, struct slice json);

@@ -268,34 +268,6 @@ begin_body(struct exchange *ex)
 	ex->mode = RESP_WHOLE;
 }
 
-static void
-again(void *ctx)
-{
-	struct exchange *ex = ctx;
-
-	if (ex->over)
-		return;
-	buf_reset(&ex->uin);
-	http1_head_init(ex->resp);
-	ex->u_eof = ex->u_write_failed = false;
-	ex->status = ex->head_s = 0;
-	ex->step = STEP_CREDENTIAL;
-	exchange_run(ex);
-}
-
-/* To send it once more, to a session of its own. The credential was wiped. */
-static void
-try_again(struct exchange *ex)
-{
-	upstream_close(ex->u, true);
-	ex->u = NULL;
-	ex->mode = RESP_END;
-	ex->request_sent = ex->request_head_sent = false;
-	literals_free(ex->literals);
-	ex->literals = NULL;
-	loop_soon(ex->f->loop, again, ex);
-}
-
 /* 404 says that the server has no such session (any more) and ran nothing, as
  * the specification has it; some say 400, which could mean anything. Neither
  * is about the agent's own session, and it must not be taken for that. */
@@ -306,7 +278,7 @@ session_lost(struct exchange *ex)
 	bool open = aggregate_lost(ex);
 
 	if (open && (status == 404 || ex->action.operation != ACTION_CALL))
-		try_again(ex);
+		resend_soon(ex);
 	else
 		refuse_response(ex, REASON_UPSTREAM, status == 404 ?
 		    "(it has lost the session that this call was made in)" :
@@ -980,19 +952,6 @@ relay_go_on(struct exchange *ex)
 {
 	ex->u_paused = false;
 	loop_soon(ex->f->loop, relay_soon, ex);
-}
-
-void
-exchange_client_data(struct exchange *ex)
-{
-	if (ex->over)
-		return;
-	if (ex->step == STEP_RECEIVE && ex->waiting_body)
-		exchange_run(ex);
-	else if (websocket_is_open(ex))
-		websocket_agent_data(ex);
-	else if (ex->u != NULL && !ex->gated)
-		relay_send_request_body(ex);
 }
 
 void

@@ -40,22 +40,31 @@ may(const struct exchange *ex)
 	    only_reads(ex));
 }
 
-bool
-resend_try(struct exchange *ex)
+static void
+again(void *ctx)
 {
-	if (!may(ex))
-		return false;
-	ex->resent = true;
-	loop_soon_cancel(ex->f->loop, ex);
-	upstream_close(ex->u, true);
-	ex->u = NULL;
+	struct exchange *ex = ctx;
+
+	if (ex->over)
+		return;
 	buf_wipe_free(&ex->uout);
 	buf_wipe_free(&ex->uin);
-	spare_head_back(ex->f, ex->resp);
-	ex->resp = NULL;
-	ex->request_sent = ex->request_head_sent = false;
+	if (ex->resp != NULL)
+		http1_head_init(ex->resp);
 	ex->u_eof = ex->u_truncated = ex->u_paused = ex->u_write_failed =
 	    false;
+	ex->status = ex->head_s = 0;
+	ex->step = STEP_CREDENTIAL;
+	exchange_run(ex);
+}
+
+void
+resend_soon(struct exchange *ex)
+{
+	upstream_close(ex->u, true);
+	ex->u = NULL;
+	ex->mode = RESP_END;
+	ex->request_sent = ex->request_head_sent = false;
 	/* The credential was wiped once it had left: it is asked for anew. */
 	if (ex->cred_value.n > 0)
 		explicit_bzero((char *)(uintptr_t)ex->cred_value.p,
@@ -63,7 +72,15 @@ resend_try(struct exchange *ex)
 	literals_free(ex->literals);
 	ex->literals = NULL;
 	ex->cred_name = ex->cred_value = ex->via_value = slice_make(NULL, 0);
-	ex->step = STEP_CREDENTIAL;
-	exchange_run(ex);
+	loop_soon(ex->f->loop, again, ex);
+}
+
+bool
+resend_try(struct exchange *ex)
+{
+	if (!may(ex))
+		return false;
+	ex->resent = true;
+	resend_soon(ex);
 	return true;
 }

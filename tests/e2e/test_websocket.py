@@ -162,6 +162,7 @@ gw = suite.gateway("ws", {
     "denied": rest("/denied", matrix={"supervised": {"dangerous": "deny"}},
                    message="dangerous"),
     "shut": {**rest("/shut"), "websocket": "refuse"},
+    "graph": rest("/graph", graphql="/graph"),
     "default": {k: v for k, v in rest("/default").items()
                 if k != "websocket"},
 }, conf={"limits": {"body": 200000, "upstream_head_time": f"{3 * SLOW}s"}}, certs=certs)
@@ -279,6 +280,14 @@ for name, path in (("refuse", "/shut"), ("by default", "/default")):
             has(e.response.body.decode(), '"websocket"')
         equal(len(server.heads), n, "handshakes that arrived")
         gw.event(type="connection.refused", reason="websocket")
+
+with suite.case("a GraphQL path is not opened"):
+    try:
+        dial("/graph")
+        raise Failed("it was opened")
+    except InvalidStatus as e:
+        equal(e.response.status_code, 403)
+        has(e.response.body.decode(), "GraphQL")
 
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 UPGRADE = "Upgrade: websocket\r\nConnection: Upgrade\r\n"

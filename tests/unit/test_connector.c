@@ -138,6 +138,8 @@ test_errors(void **st)
 		{ STDIO, "--pin" },
 		{ BUILTIN "url: https://a.example/\n",
 		    "c.yaml:4:6: url: a connector of kind builtin" },
+		{ BUILTIN "websocket: inspect\n",
+		    "websocket: a connector of kind builtin" },
 		{ BUILTIN "command: [x]\n", "is for connectors of kind stdio" },
 		{ BASE "raise: []\n", "is for connectors of kind builtin" },
 		{ BUILTIN "tools: { \"a b\": { class: moderate } }\n",

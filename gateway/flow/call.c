@@ -865,12 +865,10 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id,
 		    f->known == HTTP1_F_MCP_SESSION_ID ||
 		    f->known == HTTP1_F_LAST_EVENT_ID ||
 		    f->known == HTTP1_F_FORWARDED ||
-		    f->known == HTTP1_F_X_FORWARDED_FOR)
+		    f->known == HTTP1_F_X_FORWARDED_FOR || (version.p != NULL &&
+		    f->known == HTTP1_F_MCP_PROTOCOL_VERSION))
 			continue;
 		if (ex->mirror != NULL && mirror_is_param(f->name))
-			continue;
-		if (version.p != NULL &&
-		    f->known == HTTP1_F_MCP_PROTOCOL_VERSION)
 			continue;
 		/* Our own token, where it comes in Authorization; a credential
 		 * of ours replaces what the agent brought. */
@@ -934,6 +932,7 @@ forward(struct exchange *ex)
 {
 	const struct principal *p = &ex->session->who;
 	struct slice session_id, event_id, version = { 0 };
+	enum step_result r;
 	struct upstream_target t = {
 		.host = ex->c->tunnel ? ex->c->authority.host :
 		    ex->con->hosts[0].host,
@@ -953,13 +952,9 @@ forward(struct exchange *ex)
 		return exchange_refuse(ex, REASON_SESSION_BINDING, "%s", "");
 	if (ex->action.operation == ACTION_LIST && lists_serve(ex))
 		return STEP_DONE;
-	if (ex->agg != NULL) {
-		enum step_result r = aggregate_open(ex);
-
-		if (r != STEP_DONE)
-			return r;
-		aggregate_ids(ex, &session_id, &version);
-	}
+	if (ex->agg != NULL && (r = aggregate_open(ex, &session_id,
+	    &version)) != STEP_DONE)
+		return r;
 	if (write_head(ex, session_id, event_id, version) != 0)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");

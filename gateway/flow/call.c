@@ -109,7 +109,7 @@ find_connector(struct exchange *ex)
 	if (aggregate_here(ex))
 		return aggregate_find(ex);
 	if (ex->mount) {
-		struct slice rest = h->path;
+		struct slice rest = ex->path;
 		bool api = slice_starts(rest, "/api/");
 
 		if (!api && !slice_starts(rest, "/mcp/"))
@@ -164,13 +164,13 @@ find_connector(struct exchange *ex)
 			    "https needs CONNECT.");
 		port = au->port != 0 ? au->port : 80;
 	}
-	ex->up_path = h->path;
+	ex->up_path = ex->path;
 	if (oldsse_marked(h->query)) {
 		if (oldsse_find(ex, au->host, port) != STEP_DONE)
 			return STEP_REFUSE;
 	} else {
 		ex->con = connector_at(ex->view->connectors, au->host, port,
-		    h->path);
+		    ex->path);
 	}
 	if (ex->con == NULL)
 		return refuse_uncatalogued(ex, au->host, port);
@@ -312,6 +312,22 @@ read_body(struct exchange *ex)
 	return STEP_WAIT;
 }
 
+/* What needs no encoding is not encoded: one name, one operation. */
+static bool
+take_path(struct exchange *ex)
+{
+	struct slice path = ex->req->path;
+	char *plain;
+
+	ex->path = path;
+	if (slice_chr(path, '%') < 0)
+		return true;
+	plain = arena_alloc(ex->a, path.n);
+	if (plain != NULL)
+		ex->path = slice_make(plain, http1_path_plain(path, plain));
+	return plain != NULL;
+}
+
 enum step_result
 call_receive(struct exchange *ex)
 {
@@ -345,6 +361,8 @@ call_receive(struct exchange *ex)
 	if (!http1_path_normal(ex->req->path, &why))
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
 		    "The path can be read in two ways (%s).", why);
+	if (!take_path(ex))
+		return exchange_refuse(ex, REASON_BODY_TOO_LARGE, "%s", "");
 	if (gateapi_asks(ex))
 		return gateapi_receive(ex) != STEP_DONE ? STEP_REFUSE :
 		    gateapi_take(ex, read_body(ex));
@@ -425,6 +443,10 @@ classify_mcp(struct exchange *ex)
 	if (h->method_id == HTTP1_M_GET || h->method_id == HTTP1_M_DELETE) {
 		a->operation = ACTION_PROTOCOL;
 		a->klass = CONF_READ_ONLY;
+		/* Nobody has read it, and an upstream might. */
+		if (ex->body.len > 0)
+			return exchange_refuse(ex, REASON_AMBIGUOUS,
+			    "GET and DELETE of MCP have no body.");
 		return STEP_DONE;
 	}
 	if (h->method_id != HTTP1_M_POST) {
@@ -864,8 +886,7 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id,
 		    || f->known == HTTP1_F_RANGE ||
 		    f->known == HTTP1_F_MCP_SESSION_ID ||
 		    f->known == HTTP1_F_LAST_EVENT_ID ||
-		    f->known == HTTP1_F_FORWARDED ||
-		    f->known == HTTP1_F_X_FORWARDED_FOR || (version.p != NULL &&
+		    http1_field_of_proxy(f) || (version.p != NULL &&
 		    f->known == HTTP1_F_MCP_PROTOCOL_VERSION))
 			continue;
 		if (ex->mirror != NULL && mirror_is_param(f->name))

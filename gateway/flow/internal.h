@@ -391,6 +391,7 @@ struct exchange {
 	bool stdio;			/* of a shim: see stdio.c */
 	enum stdio_ask stdio_ask;
 	char *lane_key;			/* waits for a lane of this key */
+	struct slice path;	/* of the request, see http1_path_plain() */
 	struct slice up_path, up_query;
 	struct connector *con;
 	size_t con_at;			/* its index in the view */

@@ -330,9 +330,51 @@ test_round_trip(void **st)
 	assert_string_equal(o->name, "del");
 	assert_null(connector_operation(c, SLICE("PUT"), SLICE("/v1/i/7")));
 	assert_null(connector_operation(c, SLICE("GET"), SLICE("/v1/i")));
+	assert_null(connector_operation(c, SLICE("GET"), SLICE("/V1/i/7")));
+	assert_null(connector_operation(c, SLICE("GET"), SLICE("/v1/i/7/")));
+	assert_null(connector_operation(c, SLICE("GET"), SLICE("/v1/i;a/7")));
 	assert_ptr_equal(connector_named(set, SLICE("demo")), c);
 	assert_null(connector_named(set, SLICE("dem")));
 	connector_set_free(set);
+}
+
+/* The names of a path choose before its variables, in any order; what only
+ * looks like a name is neither. */
+static void
+test_operations(void **st)
+{
+	static const struct {
+		const char *path, *name;
+	} cases[] = {
+		{ "/i/7", "one" }, { "/i/all", "all" }, { "/i/ALL", NULL },
+		{ "/i/all;x", NULL }, { "/i/all/", NULL }, { "/i/al", "one" },
+		{ "/i/all/x", "deep" }, { "/i/7/x", "other" },
+		{ "/i/7;a=b", "one" },
+	};
+	struct connector_operation ops[] = {
+		{ .method = (char[]){ "GET" }, .path = (char[]){ "/i/{id}" },
+		    .name = (char[]){ "one" } },
+		{ .method = (char[]){ "GET" }, .path = (char[]){ "/i/{id}/x" },
+		    .name = (char[]){ "other" } },
+		{ .method = (char[]){ "GET" }, .path = (char[]){ "/i/all" },
+		    .name = (char[]){ "all" } },
+		{ .method = (char[]){ "GET" },
+		    .path = (char[]){ "/i/all/{y}" },
+		    .name = (char[]){ "deep" } },
+	};
+	struct connector c = { .operations = ops,
+		.noperations = ARRAY_LEN(ops) };
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct connector_operation *o = connector_operation(&c,
+		    SLICE("GET"), slice_str(cases[i].path));
+
+		if (cases[i].name == NULL ? o != NULL : o == NULL ||
+		    strcmp(o->name, cases[i].name) != 0)
+			fail_msg("%s: %s", cases[i].path, o == NULL ? "none" :
+			    o->name);
+	}
 }
 
 static void
@@ -715,6 +757,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_operations),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_redaction),

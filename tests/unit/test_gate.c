@@ -274,6 +274,27 @@ static const char *const invalid[] = {
 	REQ("resources/read", "{\"name\":\"x\"}"),
 	REQ("resources/read", "{\"uri\":\"a\\/b\"}"),
 	REQ("admin/wipe", "[1]"),
+	/* no call, and still no array where an object is due */
+	REQ("tools/list", "[1]"),
+	REQ("ping", "\"x\""),
+	R2 "\"method\":\"notifications/x\",\"params\":[1]}",
+	REQ("tools/call", "{\"name\":\"x\",\"_meta\":[]}"),
+	REQ("tools/call", "{\"name\":\"x\",\"_meta\":{"
+	    "\"io.modelcontextprotocol/protocolVersion\":1}}"),
+	REQ("tools/call", "{\"name\":\"x\",\"_meta\":{"
+	    "\"io.modelcontextprotocol/protocolVersion\":"
+	    "\"2026\\u002d07-28\"}}"),
+	/* what readers that fold letters take for another key */
+	R2 "\"id\":1,\"method\":\"ping\",\"Method\":\"tools/call\"}",
+	R2 "\"id\":1,\"METHOD\":\"tools/call\",\"result\":{}}",
+	R2 "\"id\":1,\"method\":\"ping\",\"param\xc5\xbf\":{}}",
+	R2 "\"id\":1,\"method\":\"ping\",\"m\\u0045thod\":\"x\"}",
+	R2 "\"id\":1,\"method\":\"ping\",\"method\\u0000\":\"x\"}",
+	R2 "\"id\":1,\"method\":\"ping\",\"ID\":2}",
+	REQ("tools/call", "{\"name\":\"x\",\"Name\":\"y\"}"),
+	REQ("tools/call", "{\"name\":\"x\",\"argument\xc5\xbf\":{}}"),
+	REQ("tools/call", "{\"name\":\"x\",\"inputresponses\":{}}"),
+	REQ("tasks/get", "{\"tas\xe2\x84\xaaId\":\"x\"}"),
 	R2 "\"id\":1,\"method\":\"tools/call\"}",
 };
 
@@ -317,6 +338,10 @@ test_mcp_read(void **st)
 	    "{\"progressToken\":{}}}"), &m);
 	assert_int_equal(m.arguments, JSON_NONE);
 	assert_int_equal(m.progress_token.n, 0);
+	/* a tool's own arguments may be called what they like */
+	read_text(&d, REQ("tools/call", "{\"name\":\"x\",\"arguments\":"
+	    "{\"Name\":1,\"Method\":2},\"names\":1,\"nam\":2}"), &m);
+	assert_int_equal(m.kind, MCP_REQUEST);
 	read_text(&d, R2 "\"method\":\"notifications/cancelled\",\"params\":"
 	    "{\"requestId\":\"r\",\"reason\":\"x\"}}", &m);
 	assert_true(slice_is(m.cancel_id, "\"r\""));

@@ -113,7 +113,8 @@ shim_to_agent(struct shim *s, struct slice json)
 }
 
 void
-shim_error(struct shim *s, const char *id, const char *text)
+shim_refused(struct shim *s, const char *id, const char *text,
+    const char *reason, const char *event)
 {
 	char full[1200];
 	struct buf b;
@@ -121,11 +122,17 @@ shim_error(struct shim *s, const char *id, const char *text)
 	snprintf(full, sizeof(full), "%s%s", strncmp(text, "Portreeve:",
 	    10) == 0 ? "" : "Portreeve: ", text);
 	buf_init(&b, 65536);
-	mcp_write_error(&b, slice_str(id), MCP_CODE_REFUSED, full, "stdio",
-	    NULL);
+	mcp_write_error(&b, slice_str(id), MCP_CODE_REFUSED, full, reason,
+	    event);
 	if (!b.full)
 		shim_to_agent(s, buf_slice(&b));
 	buf_free(&b);
+}
+
+void
+shim_error(struct shim *s, const char *id, const char *text)
+{
+	shim_refused(s, id, text, "stdio", NULL);
 }
 
 /* --- lines of the agent -------------------------------------------------------- */

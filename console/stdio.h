@@ -123,6 +123,9 @@ struct shim {
 void shim_to_agent(struct shim *s, struct slice json);
 /* A JSON-RPC error of our own. id: raw JSON. */
 void shim_error(struct shim *s, const char *id, const char *text);
+/* The same with a word of reasons.def and the event's id, or NULL. */
+void shim_refused(struct shim *s, const char *id, const char *text,
+    const char *reason, const char *event);
 /* Goes on with the agent's lines, if nothing is in their way. */
 void shim_go_on(struct shim *s);
 void shim_gate_down(struct shim *s, const char *why);

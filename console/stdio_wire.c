@@ -395,6 +395,26 @@ listen_later(struct shim *s)
 	    s->listen_ms * 2;
 }
 
+/* With the gateway's own word and event, where it has said them. */
+static void
+refused(struct wire *w, const char *why)
+{
+	struct json_doc *d = &w->s->doc;
+	char *reason = NULL, *event = NULL;
+
+	if (w->body.len > 0 && json_index(d, buf_slice(&w->body), NULL) ==
+	    JSON_OK) {
+		reason = json_strdup(d, json_path(d, 0, "error", "reason",
+		    NULL));
+		event = json_strdup(d, json_path(d, 0, "error", "event",
+		    NULL));
+	}
+	shim_refused(w->s, w->id, why, reason != NULL ? reason : "stdio",
+	    event);
+	free(reason);
+	free(event);
+}
+
 /* The agent sent this one and gets no other answer. */
 static void
 ask_failed(struct wire *w, const char *why)
@@ -404,7 +424,7 @@ ask_failed(struct wire *w, const char *why)
 	if (w->what == ASK_LISTEN)
 		listen_later(s);
 	if (w->id != NULL && !w->answered)
-		shim_error(s, w->id, why);
+		refused(w, why);
 	else if (w->what == ASK_MESSAGE && w->id == NULL)
 		log_warn("a message was refused: %s", why);
 	w->answered = true;

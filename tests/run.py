@@ -14,12 +14,14 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 os.chdir(ROOT)
 
 passed, failed = [], []
+TELLING = threading.Lock()
 
 
 def note(name, ok, output="", why=""):
@@ -90,35 +92,51 @@ def replays(build):
               flush=True)
 
 
-def e2e(build, only):
-    for src in sorted(ROOT.glob("tests/e2e/test_*.py")):
-        head = src.read_text()[:1500]
-        if build == "asan" and "release only" in head:
-            continue
-        name = f"e2e/{build}/{src.stem}"
-        if only and only not in name:
-            continue
-        code, out, secs = run([sys.executable, str(src)], {
-            "PORTREEVE_BIN": str(ROOT / "build" / build),
-            "PORTREEVE_BUILD": build,
-            # Leaks are looked for in the unsandboxed unit tests: the leak
-            # checker needs ptrace, which no role may call.
-            "ASAN_OPTIONS": "abort_on_error=0:detect_leaks=0",
-            "UBSAN_OPTIONS": SAN["UBSAN_OPTIONS"]}, timeout=1200)
-        oks = re.findall(r"^PASS (.*)$", out, re.M)
-        bad = re.findall(r"^FAIL (.*)$", out, re.M)
+def e2e(build, src):
+    name = f"e2e/{build}/{src.stem}"
+    code, out, secs = run([sys.executable, str(src)], {
+        "PORTREEVE_BIN": str(ROOT / "build" / build),
+        "PORTREEVE_BUILD": build,
+        # Leaks are looked for in the unsandboxed unit tests: the leak
+        # checker needs ptrace, which no role may call.
+        "ASAN_OPTIONS": "abort_on_error=0:detect_leaks=0",
+        "UBSAN_OPTIONS": SAN["UBSAN_OPTIONS"]}, timeout=1200)
+    oks = re.findall(r"^PASS (.*)$", out, re.M)
+    bad = re.findall(r"^FAIL (.*)$", out, re.M)
+    said = []
+    with TELLING:
         passed.extend(f"{name}:{o}" for o in oks)
-        for b in bad:
-            failed.append(f"{name}:{b}")
-        if bad or code != 0:
-            if not bad:
-                failed.append(name)
-            print(f"FAIL {name}: exit {code}; {len(bad)} failed")
-            print("\n".join("    " + l for l in out.splitlines()[-300:]))
-        elif not oks:
-            note(name, False, out, "no test ran")
-        print(f"{'ok  ' if code == 0 and not bad else 'FAIL'} {name} ({len(oks)} tests, {secs:.1f} s)",
-              flush=True)
+        failed.extend(f"{name}:{b}" for b in bad)
+        if code != 0 and not bad:
+            failed.append(name)
+        if code == 0 and not bad and not oks:
+            failed.append(f"{name}: no test ran")
+        good = code == 0 and not bad and oks
+        if not good:
+            said = [f"FAIL {name}: exit {code}; {len(bad)} failed"]
+            said += ["    " + l for l in out.splitlines()[-300:]]
+        said.append(f"{'ok  ' if good else 'FAIL'} {name} ({len(oks)} tests, "
+                    f"{secs:.1f} s)")
+        print("\n".join(said), flush=True)
+
+
+def all_e2e(builds, only):
+    """One after the other, since they measure time; but those that mostly
+    wait, as they say themselves, run beside the others."""
+    main, beside = [], []
+    for build in builds:
+        for src in sorted(ROOT.glob("tests/e2e/test_*.py")):
+            head = src.read_text()[:1500]
+            if build == "asan" and "release only" in head:
+                continue
+            if only in f"e2e/{build}/{src.stem}":
+                lane = beside if "mostly waits" in head else main
+                lane.append((build, src))
+    other = threading.Thread(target=lambda: [e2e(*t) for t in beside])
+    other.start()
+    for t in main:
+        e2e(*t)
+    other.join()
 
 
 def main():
@@ -134,8 +152,7 @@ def main():
             if not a.skip_units:
                 units(b)
                 replays(b)
-    for b in builds:
-        e2e(b, a.only)
+    all_e2e(builds, a.only)
     print()
     for f in failed:
         print("failed:", f)

@@ -137,8 +137,10 @@ mount_config(const struct options *o, const struct onramp *ramp)
 		return CLI_NOT_FOUND;
 	}
 	if (c->kind != CONNECTOR_MCP) {
-		cli_error("%s is no MCP server but a REST API; its mount is"
-		    " /api/%s, with Authorization: Bearer TOKEN", c->name,
+		cli_error(c->kind == CONNECTOR_BUILTIN ? "%s has no mount: its"
+		    " harness asks at /v1/gate, with Authorization: Bearer"
+		    " TOKEN" : "%s is no MCP server but a REST API; its mount"
+		    " is /api/%s, with Authorization: Bearer TOKEN", c->name,
 		    c->name);
 		return CLI_FAILED;
 	}

@@ -289,6 +289,11 @@ look_at(struct doctor *d, const struct connector *c)
 		    "disabled" : "not approved");
 	else if (c->stdio != NULL)
 		look_at_server(d, c, check);
+	else if (c->builtin != NULL)
+		doctor_add(d, d->ramp.mount != NULL ? DOCTOR_OK : DOCTOR_WARN,
+		    check, d->ramp.mount != NULL ? "" : "add a `mount:`"
+		    " listener: a harness asks for them there",
+		    "built-in tools: there is nothing to call");
 	else if (d->ramp.mount == NULL && d->ramp.proxy == NULL)
 		doctor_add(d, DOCTOR_WARN, check, "add an `explicit:` or a"
 		    " `mount:` listener", "not tried: there is neither a"

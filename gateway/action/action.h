@@ -42,7 +42,8 @@ struct action {
  * The digest an approval is bound to (ARCHITECTURE law 4): SHA-256 over the
  * length-prefixed principal (user, agent, session), connector, environment,
  * method, tool, target and argument bytes after redaction, and the bytes of
- * inputResponses where a call has some. An MCP requestState stays outside.
+ * inputResponses where a call has some. An MCP requestState stays outside: of
+ * methods whose arguments are all of params, that member is left out.
  */
 void action_digest(const struct action *a, uint8_t out[ACTION_DIGEST]);
 

@@ -137,3 +137,29 @@ params_write_query(struct jsonw *w, struct slice query)
 	free(all);
 	return 0;
 }
+
+bool
+params_has(struct slice query, const char *name)
+{
+	size_t want = strlen(name);
+	char *tmp = base_calloc(1, query.n + 1);
+	bool found = false;
+
+	while (query.p != NULL && !found) {
+		struct slice value = slice_cut(&query, '&');
+		struct slice key = slice_cut(&value, '=');
+		size_t n = unescape(key, true, tmp), from = 0;
+
+		while (from < n && tmp[from] == ' ')
+			from++;
+		for (size_t i = from; i < n; i++) {
+			if (tmp[i] == '[' || tmp[i] == '\0')
+				n = i;
+			else if (tmp[i] == '.' || tmp[i] == ' ')
+				tmp[i] = '_';
+		}
+		found = n - from == want && memcmp(tmp + from, name, want) == 0;
+	}
+	free(tmp);
+	return found;
+}

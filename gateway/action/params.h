@@ -24,4 +24,8 @@ void params_write_path(struct jsonw *w, const char *template,
  * more than PARAMS_MAX. Overflow shows as w->b->full. */
 int params_write_query(struct jsonw *w, struct slice query) MUST_USE;
 
+/* Has the query, or the form, a parameter of this name, also as PHP reads
+ * names (a dot or a space is "_", a "[" ends it)? */
+bool params_has(struct slice query, const char *name) MUST_USE;
+
 #endif

@@ -1,5 +1,6 @@
 /* connector - see connector.h: what roles do with the compiled registry. */
 #include "connector.h"
+#include "connector_builtin.h"
 
 #include <stdlib.h>
 
@@ -179,8 +180,10 @@ unpack_connector(struct unpack *u, struct connector *c)
 		o->name = o->tool.name;
 	}
 	c->stdio = unpack_stdio(u);
-	if ((c->nhosts == 0) != (c->stdio != NULL) || (c->stdio != NULL &&
-	    c->kind != CONNECTOR_MCP))
+	c->builtin = connector_builtin_unpack(u);
+	if ((c->nhosts == 0) != (c->stdio != NULL || c->builtin != NULL) ||
+	    (c->stdio != NULL && c->kind != CONNECTOR_MCP) ||
+	    (c->builtin != NULL) != (c->kind == CONNECTOR_BUILTIN))
 		u->bad = true;
 }
 
@@ -264,6 +267,7 @@ connector_clear(struct connector *c)
 		free(c->operations[i].path);
 	}
 	free_stdio(c->stdio);
+	connector_builtin_free(c->builtin);
 	free(c->off_arguments);
 	free(c->off_results);
 	free(c->hosts);
@@ -387,14 +391,67 @@ connector_path_match(const char *template, struct slice path)
 	return t.p == NULL && path.p == NULL;
 }
 
+static bool
+is_variable(struct slice seg)
+{
+	return seg.n > 2 && seg.p[0] == '{' && seg.p[seg.n - 1] == '}';
+}
+
+/* Would a server that takes letters for alike, cuts off what follows a ";", or
+ * a slash at the end, find the template in the path? */
+static bool
+looks_like(const char *template, struct slice path)
+{
+	struct slice t = slice_str(template);
+
+	if (path.n > 1 && path.p[path.n - 1] == '/')
+		path.n--;
+	while (t.p != NULL && path.p != NULL) {
+		struct slice a = slice_cut(&t, '/'), b = slice_cut(&path, '/');
+
+		if (is_variable(a) ? b.n == 0 : !slice_eq_nocase(a,
+		    slice_cut(&b, ';')))
+			return false;
+	}
+	return t.p == NULL && path.p == NULL;
+}
+
+/* Of two templates that match, the one with a name where the other has a
+ * variable, from the left: so servers choose too. */
+static bool
+more_exact(const char *a, const char *b)
+{
+	struct slice s = slice_str(a), t = slice_str(b);
+
+	while (s.p != NULL && t.p != NULL) {
+		bool v = is_variable(slice_cut(&s, '/'));
+
+		if (v != is_variable(slice_cut(&t, '/')))
+			return !v;
+	}
+	return false;
+}
+
 const struct connector_operation *
 connector_operation(const struct connector *c, struct slice method,
     struct slice path)
 {
-	for (size_t i = 0; i < c->noperations; i++)
-		if (slice_is(method, c->operations[i].method) &&
-		    connector_path_match(c->operations[i].path, path))
-			return &c->operations[i];
+	const struct connector_operation *best = NULL;
+
+	for (size_t i = 0; i < c->noperations; i++) {
+		const struct connector_operation *o = &c->operations[i];
+
+		if (!slice_is(method, o->method))
+			continue;
+		if (connector_path_match(o->path, path)) {
+			if (best == NULL || more_exact(o->path, best->path))
+				best = o;
+		} else if (looks_like(o->path, path)) {
+			return NULL;	/* this one or another: unknown */
+		}
+	}
+	if (best != NULL)
+		return best;
 	/* HEAD is a GET without the content (RFC 9110, 9.3.2). */
 	return slice_is(method, "HEAD") ? connector_operation(c,
 	    SLICE("GET"), path) : NULL;

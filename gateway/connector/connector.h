@@ -3,7 +3,7 @@
  * one file a connector.
  *
  *   name: github                  # [a-z0-9-], unique
- *   kind: mcp                     # or rest, or stdio
+ *   kind: mcp                     # or rest, stdio, builtin
  *   url: https://api.example.com/mcp
  *   hosts: [api.example.com]      # more hosts of the same service
  *   pin: [10.1.2.3]               # addresses or CIDRs the guard lets through
@@ -44,6 +44,16 @@
  *   env: [NOTES_LANG]             # more of the environment that it gets
  *   network: host                 # or off, the default
  *
+ * kind: builtin is what an agent's own harness can do (shell, files, browser);
+ * it has no URL, the harness asks for each call (gateask.h):
+ *
+ *   context:                      # what a call must say of itself, if any
+ *     device_class: [managed, unmanaged]
+ *     environment: [test, production]
+ *   raise:                        # the class of calls that all of it fits
+ *     - { device_class: unmanaged, to: dangerous }
+ *     - { environment: production, tool: shell, to: dangerous }
+ *
  * Floors: a mutating method is at least moderate, a GraphQL mutation (tool
  * "mutation.FIELD") too; DELETE is dangerous.
  */
@@ -71,7 +81,8 @@ enum connector_ask { CONNECTOR_SAMPLING, CONNECTOR_ELICITATION,
 #define CONNECTOR_AGGREGATE "aggregate"
 #define CONNECTOR_SEARCH "tool_search"	/* its only tool */
 
-enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_KINDS };
+enum connector_kind { CONNECTOR_MCP, CONNECTOR_REST, CONNECTOR_BUILTIN,
+	CONNECTOR_KINDS };
 
 /* What an importer leaves to a person: owner, purpose and agents that begin
  * with it are refused. */
@@ -107,6 +118,19 @@ struct connector_stdio {
 	bool network;
 };
 
+/* To what a context raises a class; "": whatever it is. */
+struct connector_raise {
+	char *device_class, *environment, *tool;
+	enum conf_class to;
+};
+
+/* The context of a harness's calls: the words that there are. */
+struct connector_builtin {
+	struct connector_words device_classes, environments;
+	struct connector_raise *raises;
+	size_t nraises;
+};
+
 struct connector_host {
 	char *host;			/* normalised */
 	uint16_t port;
@@ -129,8 +153,10 @@ struct connector {
 	bool tls, approved, media_stream;
 	bool deferred;			/* its tools are, on /mcp */
 	enum policy_state state;
-	struct connector_stdio *stdio;	/* NULL: it has a URL; then kind is MCP */
-	struct connector_host *hosts;	/* [0] is the URL's own; none: stdio */
+	struct connector_stdio *stdio;	/* else NULL; then kind is MCP */
+	struct connector_builtin *builtin;	/* NULL: of another kind */
+	struct connector_host *hosts;	/* [0] is the URL's own; none: stdio
+					 * or builtin */
 	size_t nhosts;
 	struct addr_cidr *pins;
 	size_t npins;

@@ -1,5 +1,6 @@
 /* connector_compile - the compiler's half of connector.h: YAML to sections. */
 #include "connector.h"
+#include "connector_builtin.h"
 #include "connector_lists.h"
 #include "connector_stdio.h"
 #include "connector_via.h"
@@ -17,9 +18,9 @@
 
 #define SECTION_MAX (16u << 20)
 
-enum { KIND_MCP, KIND_REST, KIND_STDIO };
+enum { KIND_MCP, KIND_REST, KIND_STDIO, KIND_BUILTIN };
 
-static const char *const kinds[] = { "mcp", "rest", "stdio" };
+static const char *const kinds[] = { "mcp", "rest", "stdio", "builtin" };
 static const char *const media_names[] = { "deny", "stream" };
 static const char *const cred_types[] = { "bearer", "header" };
 
@@ -29,7 +30,8 @@ static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"credential", "upstream_proxy", "media", "log_result", "tools_cache",
 	"deferred", "redaction",
 	"server_requests", "matrix", "tools", "operations", "graphql",
-	"command", "digest", "directory", "read", "allow", "env", "network" };
+	"command", "digest", "directory", "read", "allow", "env", "network",
+	"context", "raise" };
 
 static bool
 name_ok(const char *s)
@@ -624,9 +626,12 @@ read_texts(const struct yaml_doc *d, const struct yaml_node *root,
 	    yaml_get_int(d, root, "log_result", 0, 1 << 20, &c->log_result,
 	    err) != 0)
 		return -1;
-	c->kind = kind == KIND_REST ? CONNECTOR_REST : CONNECTOR_MCP;
+	c->kind = kind == KIND_REST ? CONNECTOR_REST : kind == KIND_BUILTIN ?
+	    CONNECTOR_BUILTIN : CONNECTOR_MCP;
 	if (kind == KIND_STDIO)
 		c->stdio = base_calloc(1, sizeof(*c->stdio));
+	if (kind == KIND_BUILTIN)
+		c->builtin = base_calloc(1, sizeof(*c->builtin));
 	c->state = (enum policy_state)state;
 	c->media_stream = media == 1;
 	return 0;
@@ -648,8 +653,8 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    yaml_check_keys(d, root, keys, ARRAY_LEN(keys), err) != 0 ||
 	    read_texts(d, root, c, err) != 0 ||
 	    (c->stdio != NULL ? connector_stdio_read(d, root, c->stdio, err) :
-	    connector_stdio_none(d, root, err) != 0 ? -1 :
-	    read_url(d, root, c, err)) != 0 ||
+	    connector_stdio_none(d, root, err)) != 0 || (c->stdio == NULL &&
+	    c->builtin == NULL && read_url(d, root, c, err) != 0) ||
 	    read_lists(d, root, c, err) != 0 ||
 	    not_our_own(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
@@ -659,7 +664,8 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    connector_lists_read(d, root, c, err) != 0 ||
 	    read_matrix(d, root, c, err) != 0 ||
 	    read_tools(d, root, c, err) != 0 ||
-	    read_operations(d, root, c, err) != 0)
+	    read_operations(d, root, c, err) != 0 ||
+	    connector_builtin_read(d, root, c, err) != 0)
 		return -1;
 	return read_graphql(d, root, c, err);
 }
@@ -754,6 +760,7 @@ pack_connector(struct buf *b, const struct connector *c)
 		pack_tool(b, &c->operations[i].tool);
 	}
 	connector_stdio_pack(b, c->stdio);
+	connector_builtin_pack(b, c->builtin);
 }
 
 /* A credential is one value, sent in one way: what a second connector says of
@@ -843,21 +850,6 @@ out:
 	return r;
 }
 
-static void
-pack_via_credential(struct buf *b, const struct connector_via *v,
-    uint32_t *n)
-{
-	if (v->credential[0] == '\0')
-		return;
-	pack_str(b, v->credential);
-	pack_str(b, "basic");
-	pack_str(b, "Proxy-Authorization");
-	pack_str(b, "");
-	pack_u32(b, 1);
-	pack_str(b, CONNECTOR_VIA);
-	*n += 1;
-}
-
 static int
 add_sections(const struct connector_set *set, struct snap_writer *w,
     struct err *err)
@@ -878,7 +870,7 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
 	pack_u32(&names, (uint32_t)set->n);
 	pack_u32(&hosts, nhosts + 1);
 	pack_str(&hosts, CONNECTOR_SELF_HOST);
-	pack_via_credential(&rows, &set->via, &ncreds);
+	connector_via_pack_credential(&rows, &set->via, &ncreds);
 	for (size_t i = 0; i < set->n; i++) {
 		const struct connector *c = &set->v[i];
 
@@ -886,7 +878,7 @@ add_sections(const struct connector_set *set, struct snap_writer *w,
 		pack_str(&names, c->name);
 		for (size_t k = 0; k < c->nhosts; k++)
 			pack_str(&hosts, c->hosts[k].host);
-		pack_via_credential(&rows, &c->via, &ncreds);
+		connector_via_pack_credential(&rows, &c->via, &ncreds);
 		if (c->credential[0] == '\0')
 			continue;
 		pack_str(&rows, c->credential);

@@ -91,3 +91,18 @@ connector_via_pack(struct buf *b, const struct connector_via *v)
 	pack_u16(b, v->port);
 	pack_str(b, v->credential);
 }
+
+void
+connector_via_pack_credential(struct buf *b, const struct connector_via *v,
+    uint32_t *n)
+{
+	if (v->credential[0] == '\0')
+		return;
+	pack_str(b, v->credential);
+	pack_str(b, "basic");
+	pack_str(b, "Proxy-Authorization");
+	pack_str(b, "");
+	pack_u32(b, 1);
+	pack_str(b, CONNECTOR_VIA);
+	*n += 1;
+}

@@ -14,5 +14,8 @@ int connector_via_read(const struct yaml_doc *d,
     const struct yaml_node *root, const struct conf *conf,
     struct connector_via *v, struct err *err) MUST_USE;
 void connector_via_pack(struct buf *b, const struct connector_via *v);
+/* Its row in the section "credentials", counted in *n; none without one. */
+void connector_via_pack_credential(struct buf *b,
+    const struct connector_via *v, uint32_t *n);
 
 #endif

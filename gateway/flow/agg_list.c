@@ -33,6 +33,7 @@ struct agg_list {
 	struct agg_search *search;	/* NULL: tools/list */
 	struct map taken;		/* names that are given */
 	bool defers;			/* there are tools to be searched for */
+	size_t bytes;			/* of all tools that are kept */
 	unsigned n, left;
 	struct member v[];
 };
@@ -84,6 +85,12 @@ put_tool(struct member *m, const struct json_doc *d, uint32_t node,
 	if (m->l->search == NULL ? deferred && map_get(&m->l->ex->agg->found,
 	    slice_str(offered)) == NULL : !deferred)
 		return;
+	m->l->bytes += raw.n + TOOLNAME_MAX;
+	if (m->l->bytes > m->l->ex->rbody.max / 2) {
+		if (m->why == NULL)
+			m->why = base_strdup("all lists together are too long");
+		return;
+	}
 	buf_init(&b, raw.n + TOOLNAME_MAX + 2);
 	buf_add(&b, raw.p, at);
 	buf_addf(&b, "\"%s\"", offered);

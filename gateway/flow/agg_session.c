@@ -282,9 +282,13 @@ opened(struct agg_up *up, bool ok)
 static bool
 spoken(const char *version)
 {
-	return version != NULL && strlen(version) == 10 &&
-	    strcmp(version, "2025-03-26") >= 0 &&
-	    strcmp(version, "2025-11-25") <= 0;
+	static const char *const ours[] = { "2025-03-26", AGG_REVISION,
+		"2025-11-25" };
+
+	for (size_t i = 0; version != NULL && i < ARRAY_LEN(ours); i++)
+		if (strcmp(version, ours[i]) == 0)
+			return true;
+	return false;
 }
 
 static void

@@ -61,7 +61,7 @@ find(const struct exchange *ex)
 	const char *host;
 	uint16_t port;
 
-	if (ex->stdio || ex->whole || map_count(&ex->f->away) == 0)
+	if (ex->con->nhosts == 0 || map_count(&ex->f->away) == 0)
 		return NULL;
 	target_of(ex, &host, &port);
 	return map_get(&ex->f->away, key_of(space, sizeof(space),

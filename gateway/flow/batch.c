@@ -182,6 +182,8 @@ check(const struct exchange *ex)
 	    HTTP1_F_MCP_PROTOCOL_VERSION);
 	const struct json_doc *d = &ex->doc;
 
+	if (ex->stdio)
+		return "portreeve stdio takes one message a line.";
 	if (said.p != NULL && !slice_is(said, "2025-03-26"))
 		return "Only MCP 2025-03-26 has batches: send each message in "
 		    "its own POST.";

@@ -104,10 +104,12 @@ find_connector(struct exchange *ex)
 
 	if (ex->stdio)
 		return stdio_find(ex);
+	if (ex->gate != NULL)
+		return gateapi_find(ex);
 	if (aggregate_here(ex))
 		return aggregate_find(ex);
 	if (ex->mount) {
-		struct slice rest = h->path;
+		struct slice rest = ex->path;
 		bool api = slice_starts(rest, "/api/");
 
 		if (!api && !slice_starts(rest, "/mcp/"))
@@ -118,8 +120,8 @@ find_connector(struct exchange *ex)
 		struct slice name = slice_cut(&rest, '/');
 
 		ex->con = connector_named(ex->view->connectors, name);
-		if (ex->con == NULL || (ex->con->kind == CONNECTOR_REST) !=
-		    api) {
+		if (ex->con == NULL || ex->con->kind != (api ?
+		    CONNECTOR_REST : CONNECTOR_MCP)) {
 			ex->con = NULL;
 			return exchange_refuse(ex, REASON_UNCATALOGUED,
 			    "There is no %s connector of this name.",
@@ -162,13 +164,13 @@ find_connector(struct exchange *ex)
 			    "https needs CONNECT.");
 		port = au->port != 0 ? au->port : 80;
 	}
-	ex->up_path = h->path;
+	ex->up_path = ex->path;
 	if (oldsse_marked(h->query)) {
 		if (oldsse_find(ex, au->host, port) != STEP_DONE)
 			return STEP_REFUSE;
 	} else {
 		ex->con = connector_at(ex->view->connectors, au->host, port,
-		    h->path);
+		    ex->path);
 	}
 	if (ex->con == NULL)
 		return refuse_uncatalogued(ex, au->host, port);
@@ -240,6 +242,22 @@ on_body_time(void *ctx)
 	exchange_answer_refusal(ex);
 }
 
+/* A chunked body turns out to be larger than what is read whole: where the
+ * exception allows those whose head says so, it allows this one. What was read
+ * goes first. */
+static bool
+stream_the_rest(struct exchange *ex, struct slice data)
+{
+	if (ex->con->kind == CONNECTOR_MCP || ex->stdio ||
+	    !exchange_exception(ex, REASON_BODY_TOO_LARGE, "request"))
+		return false;
+	ex->gated = false;
+	ex->req->expect_continue = false;	/* it has come */
+	ex->body.max += data.n;
+	ex->body.full = false;
+	return buf_add_slice(&ex->body, data) == 0;
+}
+
 static enum step_result
 read_body(struct exchange *ex)
 {
@@ -251,14 +269,15 @@ read_body(struct exchange *ex)
 		enum http1_result r = http1_body_next(&ex->req_body, &in,
 		    &data);
 
-		if (r == HTTP1_DATA && buf_add_slice(&ex->body, data) != 0) {
+		if (r == HTTP1_DATA && buf_add_slice(&ex->body, data) != 0 &&
+		    !stream_the_rest(ex, data)) {
 			ex->keep_alive = false;
 			return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 			    "At most %lld bytes.",
 			    (long long)ex->view->conf->limits.body);
 		}
 		buf_consume(&ex->c->in, before - in.n);
-		if (r == HTTP1_DATA)
+		if (r == HTTP1_DATA && ex->gated)
 			continue;
 		if (r == HTTP1_ERROR) {
 			ex->refusal_word = http1_error_word(ex->req_body.error);
@@ -269,11 +288,11 @@ read_body(struct exchange *ex)
 		break;
 	}
 	ex->bytes_in = ex->body.len;
-	if (http1_body_done(&ex->req_body)) {
+	if (http1_body_done(&ex->req_body) || !ex->gated) {
 		ex->waiting_body = false;
 		if (ex->timer != NULL)
 			loop_timer_stop(ex->timer);
-		return ex->body_coded ? content_decode_request(ex) : STEP_DONE;
+		return ex->body_coded && ex->gated ? content_decode_request(ex) : STEP_DONE;
 	}
 	if (!ex->waiting_body) {
 		ex->waiting_body = true;
@@ -293,6 +312,22 @@ read_body(struct exchange *ex)
 	return STEP_WAIT;
 }
 
+/* What needs no encoding is not encoded: one name, one operation. */
+static bool
+take_path(struct exchange *ex)
+{
+	struct slice path = ex->req->path;
+	char *plain;
+
+	ex->path = path;
+	if (slice_chr(path, '%') < 0)
+		return true;
+	plain = arena_alloc(ex->a, path.n);
+	if (plain != NULL)
+		ex->path = slice_make(plain, http1_path_plain(path, plain));
+	return plain != NULL;
+}
+
 enum step_result
 call_receive(struct exchange *ex)
 {
@@ -300,7 +335,10 @@ call_receive(struct exchange *ex)
 	const char *why = NULL;
 
 	if (ex->waiting_body)
-		return aggregate_take(ex, stdio_take(ex, read_body(ex)));
+		return gateapi_take(ex, aggregate_take(ex, stdio_take(ex,
+		    read_body(ex))));
+	if (ex->c->inner != NULL)
+		gateapi_adopt(ex);
 	ex->stdio = ex->c->kind == CONF_STDIO;
 	ex->mount = ex->stdio || ex->c->kind == CONF_MOUNT;
 	ex->bearer = ex->c->kind != CONF_EXPLICIT;
@@ -323,6 +361,11 @@ call_receive(struct exchange *ex)
 	if (!http1_path_normal(ex->req->path, &why))
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
 		    "The path can be read in two ways (%s).", why);
+	if (!take_path(ex))
+		return exchange_refuse(ex, REASON_BODY_TOO_LARGE, "%s", "");
+	if (gateapi_asks(ex))
+		return gateapi_receive(ex) != STEP_DONE ? STEP_REFUSE :
+		    gateapi_take(ex, read_body(ex));
 	if ((r = find_connector(ex)) != STEP_DONE)
 		return r;
 	ex->con_at = (size_t)(ex->con - ex->view->connectors->v);
@@ -400,6 +443,10 @@ classify_mcp(struct exchange *ex)
 	if (h->method_id == HTTP1_M_GET || h->method_id == HTTP1_M_DELETE) {
 		a->operation = ACTION_PROTOCOL;
 		a->klass = CONF_READ_ONLY;
+		/* Nobody has read it, and an upstream might. */
+		if (ex->body.len > 0)
+			return exchange_refuse(ex, REASON_AMBIGUOUS,
+			    "GET and DELETE of MCP have no body.");
 		return STEP_DONE;
 	}
 	if (h->method_id != HTTP1_M_POST) {
@@ -410,7 +457,8 @@ classify_mcp(struct exchange *ex)
 	if (ex->media != MEDIA_JSON)
 		return exchange_refuse(ex, REASON_MEDIA,
 		    "MCP messages are application/json.");
-	if (json_index(&ex->doc, buf_slice(&ex->body), NULL) != JSON_OK)
+	if (json_index(&ex->doc, buf_slice(&ex->body),
+	    &json_limits_inside) != JSON_OK)
 		return exchange_unparseable(ex, json_error_text(ex->doc.error));
 	mcp_read(&ex->doc, 0, &ex->msg);
 	if (ex->msg.kind == MCP_BATCH)
@@ -422,6 +470,8 @@ classify_mcp(struct exchange *ex)
 	a->operation = ex->msg.kind == MCP_RESPONSE ? ACTION_PROTOCOL :
 	    ex->msg.operation;
 	a->tool = ex->msg.tool;
+	if (mcp_names_uri(ex->msg.method))
+		content_redact_uri(ex);
 	if (!ex->reclassify && revision_check(ex) != STEP_DONE)
 		return STEP_REFUSE;
 	if (ex->msg.cancel_id.n > 0)
@@ -455,12 +505,14 @@ call_classify(struct exchange *ex)
 	a->connector = ex->con->name;
 	a->environment = ex->con->environment;
 	a->data_class = ex->con->data_class;
-	ex->target = ex->stdio || ex->whole ? arena_printf(ex->a, "%s:%s",
-	    ex->stdio ? "stdio" : "mount", ex->con->name) : (char *)(uintptr_t)agent_url(ex);
+	ex->target = ex->con->nhosts == 0 ? arena_printf(ex->a, "%s:%s",
+	    ex->stdio ? "stdio" : ex->whole ? "mount" : "builtin",
+	    ex->con->name) : (char *)(uintptr_t)agent_url(ex);
 	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
-	    rest_classify(ex);
+	    ex->con->kind == CONNECTOR_REST ? rest_classify(ex) :
+	    gateapi_classify(ex);
 	if (r == STEP_DONE && ex->whole)
 		r = aggregate_classify(ex);
 	/* Clients try revisions out: that is no denied call. */
@@ -477,6 +529,8 @@ call_classify(struct exchange *ex)
 		a->klass = t.klass;
 		if (a->operation == ACTION_READ && !t.classified)
 			a->klass = CONF_READ_ONLY;
+		if (ex->con->builtin != NULL)
+			gateapi_raise(ex);
 	}
 	if (exchange_killed(ex, &target)) {
 		const char *why = map_get(&ex->f->kills, slice_str(target));
@@ -746,7 +800,9 @@ call_hold(struct exchange *ex)
 	loop_timer_del(ex->timer);
 	ex->timer = loop_timer_new(ex->f->loop, on_hold_over, ex);
 	loop_timer_set(ex->timer, (uint64_t)ms + HOLD_GRACE_MS);
-	if (!ex->hold_stream && ex->keepalive == NULL)
+	if (ex->con->builtin != NULL)
+		gateapi_held(ex);
+	else if (!ex->hold_stream && ex->keepalive == NULL)
 		begin_hold_stream(ex);
 	return STEP_WAIT;	/* the broker's verdict resumes it */
 }
@@ -830,8 +886,7 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id,
 		    || f->known == HTTP1_F_RANGE ||
 		    f->known == HTTP1_F_MCP_SESSION_ID ||
 		    f->known == HTTP1_F_LAST_EVENT_ID ||
-		    f->known == HTTP1_F_FORWARDED ||
-		    f->known == HTTP1_F_X_FORWARDED_FOR)
+		    http1_field_of_proxy(f))
 			continue;
 		if (ex->mirror != NULL && mirror_is_param(f->name))
 			continue;
@@ -869,6 +924,8 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id,
 	r |= http1_write_end(o);
 	if (ex->gated)
 		r |= buf_add_slice(o, body);
+	else if (ex->body.len > 0)	/* read before it was too large */
+		r |= http1_write_chunk(o, body);
 	return r;
 }
 
@@ -947,13 +1004,15 @@ forward(struct exchange *ex)
 enum step_result
 call_forward(struct exchange *ex)
 {
-	return ex->whole ? aggregate_answer(ex) : forward(ex);
+	return ex->whole ? aggregate_answer(ex) : ex->con->builtin != NULL ?
+	    gateapi_forward(ex) : forward(ex);
 }
 
 enum step_result
 call_response(struct exchange *ex)
 {
-	relay_start(ex);
+	if (ex->con->builtin == NULL)	/* else its report is awaited */
+		relay_start(ex);
 	return STEP_WAIT;
 }
 

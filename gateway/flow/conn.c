@@ -151,7 +151,8 @@ conn_keep_leftover(struct conn *c, const struct exchange *ex)
 	struct leftover *l = &c->left;
 
 	l->n = 0;
-	if (c->out.len == 0 || ex->resp == NULL || ex->con == NULL)
+	if (c->out.len == 0 || ex->con == NULL ||
+	    (ex->resp == NULL && ex->gate == NULL))
 		return;
 	l->epoch = ex->kill_epoch;
 	l->hash[l->n++] = ex->view->kill_hash[ex->con_at];

@@ -99,8 +99,9 @@ limit(struct exchange *ex, enum redact_result r)
 static enum step_result
 refuse_url(struct exchange *ex, const char *rule)
 {
-	return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "The URL holds a "
-	    "value that must not leave (%s).", rule);
+	return exchange_refuse(ex, REASON_REDACTOR_LIMIT, "The %s holds a "
+	    "value that must not leave (%s).", ex->uri_hit ? "URI" : "URL",
+	    rule);
 }
 
 /* The part of a URL as it may be shown; *r_r says what was found in it. */
@@ -128,6 +129,17 @@ content_clean(struct exchange *ex, struct slice part)
 	enum redact_result r;
 
 	return ex->url_rule == NULL ? part : clean_url(ex, part, NULL, &r);
+}
+
+struct slice
+content_redact_text(struct exchange *ex, struct slice text)
+{
+	struct redact_report rep = { 0 };
+	enum redact_result r;
+	struct slice clean = clean_url(ex, text, &rep, &r);
+
+	add_report(&ex->redact_out, &rep);
+	return clean;
 }
 
 /* Calls of an agent mostly go to one URL: one that was found clean need not be
@@ -174,6 +186,37 @@ content_redact_target(struct exchange *ex)
 	ex->target = arena_strdup(ex->a, clean);
 }
 
+/* A URI names a resource and is no text that could be given redacted: what is
+ * found in it refuses the call, and no event shows it. */
+void
+content_redact_uri(struct exchange *ex)
+{
+	uint32_t node = json_path(&ex->doc, 0, "params", "uri", NULL);
+	struct redact_report rep = { 0 };
+	enum redact_result r;
+	struct slice clean;
+	struct buf uri;
+
+	ex->uri_hit = false;
+	if (node == JSON_NONE)
+		node = json_path(&ex->doc, 0, "params", "ref", "uri", NULL);
+	if (json_typeof(&ex->doc, node) != JSON_STRING)
+		return;
+	buf_init(&uri, json_raw(&ex->doc, node).n);
+	clean = json_decode(&ex->doc, node, &uri) != 0 ? SLICE("") :
+	    clean_url(ex, buf_slice(&uri), &rep, &r);
+	if (clean.n > 0 && r == REDACT_CLEAN) {
+		buf_wipe_free(&uri);
+		return;
+	}
+	add_report(&ex->redact_out, &rep);
+	ex->uri_hit = true;
+	ex->url_rule = rep.n > 0 ? rep.items[0].id : "redactor-limit";
+	if (ex->action.tool.n > 0)
+		ex->action.tool = clean;
+	buf_wipe_free(&uri);
+}
+
 /* The arguments as they now stand in the rewritten message. */
 static enum step_result
 take_new_arguments(struct exchange *ex)
@@ -181,8 +224,6 @@ take_new_arguments(struct exchange *ex)
 	struct json_doc d;
 	uint32_t node;
 
-	if (ex->con->kind != CONNECTOR_MCP)
-		return STEP_DONE;
 	json_init(&d);
 	if (json_index(&d, buf_slice(&ex->new_body), NULL) != JSON_OK) {
 		json_free(&d);
@@ -190,7 +231,8 @@ take_new_arguments(struct exchange *ex)
 		return exchange_refuse(ex, REASON_REDACTOR_LIMIT,
 		    "The redacted message is not JSON.");
 	}
-	node = json_member(&d, 0, ex->msg.kind != MCP_RESPONSE ? "params" :
+	node = json_member(&d, 0, ex->con->builtin != NULL ? "arguments" :
+	    ex->msg.kind != MCP_RESPONSE ? "params" :
 	    json_member(&d, 0, "result") != JSON_NONE ? "result" : "error");
 	if (ex->responses.n > 0)
 		ex->responses = json_raw(&d, json_member(&d, node,
@@ -296,6 +338,23 @@ redact_rest(struct exchange *ex)
 	return STEP_DONE;
 }
 
+/* Of a built-in tool's call the arguments; its other members are words, and a
+ * target that is clean already. */
+static enum step_result
+redact_builtin(struct exchange *ex)
+{
+	struct redact_options opt = { .shape = SHAPE_FREE,
+		.node = ex->msg.arguments, .refuse_numbers = true,
+		.off = ex->con->off_arguments };
+	struct redact_report rep = { 0 };
+	enum redact_result r = redact_json(ex->view->redact, &ex->doc,
+	    buf_slice(&ex->body), &opt, &ex->new_body, &rep);
+
+	add_report(&ex->redact_out, &rep);
+	return r == REDACT_CLEAN ? STEP_DONE : r == REDACT_CHANGED ?
+	    take_new_arguments(ex) : limit(ex, r);
+}
+
 enum step_result
 content_redact_request(struct exchange *ex)
 {
@@ -305,6 +364,8 @@ content_redact_request(struct exchange *ex)
 	enum redact_result r;
 
 	buf_reset(&ex->new_body);
+	if (ex->con->builtin != NULL)
+		return redact_builtin(ex);
 	if (ex->con->kind != CONNECTOR_REST && ex->url_rule != NULL) {
 		hide_arguments(ex);
 		return refuse_url(ex, ex->url_rule);
@@ -448,7 +509,7 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
 	int ret = 0;
 
 	spare_doc(ex->f, &d);
-	ex->text_json = json_index(&d, text, NULL) == JSON_OK;
+	ex->text_json = json_index(&d, text, &json_limits_inside) == JSON_OK;
 	if (!ex->text_json) {
 		const char *why = json_error_text(d.error);
 
@@ -471,7 +532,7 @@ content_result(struct exchange *ex, struct slice text, struct buf *scratch,
 			ret = refuse_result(ex, REASON_REDACTOR_LIMIT,
 			    "(the response)");
 	}
-	if (ret == 0 && ex->edited) {
+	if (ret == 0 && ex->edited && ex->con->kind == CONNECTOR_MCP) {
 		buf_init(&noted, out_r->n + (1u << 20));
 		add_edit_note(ex, out_r, &noted);
 		if (noted.len > 0) {

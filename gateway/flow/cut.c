@@ -92,12 +92,15 @@ exchange_cut(struct exchange *ex, const char *target, enum reason r)
 {
 	struct flow *f = ex->f;
 
-	if (ex->over)
+	if (ex->over || (ex->gate != NULL && gateapi_keeps(ex, target, r)))
 		return;
 	ex->over = ex->stopped = true;
 	ex->reason = r;
 	ex->verdict.by = r == REASON_KILLED ? "kill" : "session";
-	ex->end_status = "cut";
+	if (!gateapi_may_run(ex))
+		ex->end_status = "cut";
+	else if (ex->end_status == NULL)
+		ex->end_status = "unknown";
 	ex->mode = RESP_END;
 	ex->keep_alive = false;
 	ex->cut_target = arena_strdup(ex->a, slice_str(target));

@@ -73,6 +73,7 @@ exchange_free(struct exchange *ex)
 	svc_hold_end(ex);
 	asked_end(ex);
 	batch_free(ex);
+	gateapi_end(ex);
 	aggregate_leave(ex);
 	oldsse_end(ex);
 	upstream_cancel(ex->ureq);
@@ -340,6 +341,10 @@ exchange_say_no(struct exchange *ex, struct uuid event)
 	text = sentence(ex, id);
 	if (text == NULL)
 		text = (char *)(uintptr_t)reason_text(ex->reason);
+	if (ex->gate != NULL && gateapi_say_no(ex, http_status(ex), id, text)) {
+		ex->delivered = true;
+		return true;
+	}
 	if (ex->con != NULL && ex->con->kind == CONNECTOR_MCP &&
 	    (ex->msg.kind == MCP_REQUEST || ex->hold_stream ||
 	    revision_modern_refusal(ex, http_status(ex))))

@@ -12,6 +12,7 @@
 #include "connector.h"
 #include "event.h"
 #include "flow.h"
+#include "gateask.h"
 #include "graphql.h"
 #include "http1.h"
 #include "inspect.h"
@@ -68,6 +69,7 @@ void view_unref(struct view *v);
 struct session {
 	struct principal who;
 	unsigned refs;
+	unsigned gates;			/* see gateapi.c */
 	bool revoked;
 	uint64_t kill_user, kill_agent, kill_session;
 };
@@ -172,6 +174,8 @@ struct flow {
 	struct map away;		/* see away.c */
 	struct map held;		/* call, 16 bytes -> exchange in HOLD */
 	struct map seen_tools;		/* connector NUL tool NUL digest */
+	struct map gates;		/* call -> struct gate */
+	size_t ngates;			/* those without a call yet too */
 	struct map trusting;		/* see trust.c */
 	struct toolcache *toolcache;	/* see lists.c */
 	struct list aggs;		/* sessions of /mcp, see agg_session.c */
@@ -387,6 +391,7 @@ struct exchange {
 	bool stdio;			/* of a shim: see stdio.c */
 	enum stdio_ask stdio_ask;
 	char *lane_key;			/* waits for a lane of this key */
+	struct slice path;	/* of the request, see http1_path_plain() */
 	struct slice up_path, up_query;
 	struct connector *con;
 	size_t con_at;			/* its index in the view */
@@ -404,7 +409,8 @@ struct exchange {
 	struct action action;
 	char *target;			/* as the redactor left it */
 	struct graphql *gql;		/* its fields: "query.NAME"; or NULL */
-	const char *url_rule;		/* what it found in the URL, or NULL */
+	const char *url_rule;		/* what it found in the URL or URI, or NULL */
+	bool uri_hit;			/* in the URI, of MCP */
 	struct policy_verdict verdict;
 	enum policy_advice advice;
 	char *advice_rule, *advice_title;
@@ -421,6 +427,12 @@ struct exchange {
 	struct list parked;		/* of a stream: posted, not answered */
 	unsigned nparked;
 	struct batch *batch;		/* several messages: no call itself */
+	struct gate *gate;		/* the call, or a request that waits
+					 * for it; NULL: see gateapi.c */
+	enum gateask_verb gate_verb;	/* of a request to the gate API */
+	struct uuid gate_call;		/* that it names */
+	const char *device_class;	/* of a built-in tool's call, or NULL */
+	const char *raised_from;	/* its tool's own class, or NULL */
 	struct agg *agg;		/* of a session of /mcp; see aggregate.c */
 	struct list agg_link;
 	struct agg_list *agg_list;
@@ -557,6 +569,33 @@ enum step_result batch_begin(struct exchange *ex);
 /* Its messages are cancelled where they are. Nothing without a batch. */
 void batch_free(struct exchange *ex);
 
+/* ---- built-in tools: gateapi.c --------------------------------------------------- */
+
+/* A request to the gate API itself: what must be right of its head. */
+bool gateapi_asks(const struct exchange *ex);
+enum step_result gateapi_receive(struct exchange *ex);
+/* read: how far the body is; answers once it is there. */
+enum step_result gateapi_take(struct exchange *ex, enum step_result read);
+/* An inner request begins: it may be a call of a built-in tool. */
+void gateapi_adopt(struct exchange *ex);
+/* Of such a call, which has ex->gate until nobody waits for it any more. */
+enum step_result gateapi_find(struct exchange *ex);
+enum step_result gateapi_classify(struct exchange *ex);
+void gateapi_raise(struct exchange *ex);
+void gateapi_held(struct exchange *ex);
+enum step_result gateapi_forward(struct exchange *ex);
+/* False: it is a request that waits, and answered as any other. */
+bool gateapi_say_no(struct exchange *ex, unsigned status, const char *event,
+    const char *text);
+/* The detector has the context of its result. */
+void gateapi_acked(struct exchange *ex);
+/* It runs where nobody can cut it, so a kill is noted and its report awaited. */
+bool gateapi_keeps(struct exchange *ex, const char *target, enum reason r);
+/* Was it handed out? Then it may have run. */
+bool gateapi_may_run(const struct exchange *ex);
+/* The exchange goes away. */
+void gateapi_end(struct exchange *ex);
+
 /* ---- HTTP+SSE of 2024-11-05: oldsse.c --------------------------------------------- */
 
 /* A stream's `endpoint` event: the address as the agent gets it. -1: refused. */
@@ -613,6 +652,8 @@ void relay_pump(struct exchange *ex);
 void relay_upstream_event(void *ctx, unsigned events);
 void relay_send_request_body(struct exchange *ex);
 void relay_context_acked(struct exchange *ex);
+/* A result, or a part of one, as it was delivered: for the ledger. */
+void relay_keep_result(struct exchange *ex, struct slice s);
 /* A complete JSON-RPC message to the agent, as JSON or as an SSE event. */
 void relay_send_message(struct exchange *ex, struct slice json);
 
@@ -679,8 +720,12 @@ enum reason content_coding_reason(enum coding_error e);
 /* Redacts ex->target, which every event of the call repeats; what is found
  * is in ex->url_rule, and REDACT_OUT refuses: a URL cannot be changed. */
 void content_redact_target(struct exchange *ex);
+/* Of an MCP message: the resource's URI, like the target. */
+void content_redact_uri(struct exchange *ex);
 /* A part of the URL as it may be shown. */
 struct slice content_clean(struct exchange *ex, struct slice part);
+/* A text beside the arguments, as it may be shown: itself, or in the arena. */
+struct slice content_redact_text(struct exchange *ex, struct slice text);
 /* Redacts the request: fills new_body when something changed. */
 enum step_result content_redact_request(struct exchange *ex);
 /* One JSON text of the response. *out_r is text itself or lies in scratch.

@@ -55,6 +55,10 @@ common(struct exchange *ex, struct jsonw *w)
 	jsonw_str(w, "operation", action_operation_names[a->operation]);
 	jsonw_str(w, "target", a->target);
 	jsonw_str(w, "class", conf_class_names[a->klass]);
+	if (ex->raised_from != NULL)
+		jsonw_str(w, "raised_from", ex->raised_from);
+	if (ex->device_class != NULL)
+		jsonw_str(w, "device_class", ex->device_class);
 	if (a->environment[0] != '\0')
 		jsonw_str(w, "environment", a->environment);
 	if (a->data_class[0] != '\0')
@@ -321,13 +325,17 @@ record_card(struct exchange *ex, struct jsonw *w, struct buf *b)
 	jsonw_str(w, "transport", transport(ex));
 	jsonw_str(w, "connector", con->name);
 	jsonw_str(w, "owner", con->owner);
-	jsonw_str(w, "environment", con->environment);
+	jsonw_str(w, "environment", ex->action.environment);
 	jsonw_str(w, "data_class", con->data_class);
 	jsonw_str(w, "risk", con->risk);
 	jsonw_slice(w, "method", ex->action.method);
 	jsonw_slice(w, "tool", ex->action.tool);
 	jsonw_str(w, "target", ex->action.target);
 	jsonw_str(w, "class", conf_class_names[ex->action.klass]);
+	if (ex->raised_from != NULL)
+		jsonw_str(w, "raised_from", ex->raised_from);
+	if (ex->device_class != NULL)
+		jsonw_str(w, "device_class", ex->device_class);
 	jsonw_str(w, "held_by", ex->verdict.by);
 	jsonw_str(w, "reason", reason_word(ex->verdict.reason));
 	if (ex->advice_rule != NULL && ex->advice_rule[0] != '\0') {

@@ -129,8 +129,8 @@ relay_send_message(struct exchange *ex, struct slice json)
 
 /* --- what the answer is ---------------------------------------------------------- */
 
-static void
-keep_result(struct exchange *ex, struct slice s)
+void
+relay_keep_result(struct exchange *ex, struct slice s)
 {
 	size_t max = (size_t)ex->con->log_result;
 
@@ -296,6 +296,24 @@ try_again(struct exchange *ex)
 	loop_soon(ex->f->loop, again, ex);
 }
 
+/* 404 says that the server has no such session (any more) and ran nothing, as
+ * the specification has it; some say 400, which could mean anything. Neither
+ * is about the agent's own session, and it must not be taken for that. */
+static void
+session_lost(struct exchange *ex)
+{
+	unsigned status = ex->resp->status;
+	bool open = aggregate_lost(ex);
+
+	if (open && (status == 404 || ex->action.operation != ACTION_CALL))
+		try_again(ex);
+	else
+		refuse_response(ex, REASON_UPSTREAM, status == 404 ?
+		    "(it has lost the session that this call was made in)" :
+		    "(it does not take this request; the next one is made in "
+		    "another session)");
+}
+
 /* A head that speaks to us, not to the agent, or that cannot be had whole. */
 static void
 on_head(struct exchange *ex)
@@ -314,9 +332,8 @@ on_head(struct exchange *ex)
 		return;
 	}
 	if (ex->agg != NULL && !ex->whole && (h->status == 400 ||
-	    h->status == 404) && ex->req->method_id == HTTP1_M_POST &&
-	    aggregate_lost(ex)) {
-		try_again(ex);
+	    h->status == 404) && ex->req->method_id == HTTP1_M_POST) {
+		session_lost(ex);
 		return;
 	}
 	http1_body_init(&ex->resp_body, h->framing, h->length);
@@ -328,7 +345,7 @@ on_head(struct exchange *ex)
 static void
 send_whole(struct exchange *ex, struct slice out)
 {
-	keep_result(ex, out);
+	relay_keep_result(ex, out);
 	if (ex->hold_stream && ex->resp_media != MEDIA_JSON) {
 		refuse_response(ex, REASON_MEDIA, "(no JSON)");
 		return;
@@ -469,7 +486,7 @@ deliver_event(struct exchange *ex, const struct sse_event *ev)
 		ex->hold_stream |= ex->chunked_out && ex->reason == REASON_ASKED;
 		refuse_response(ex, ex->reason, ex->detail);
 	} else if (r == 0) {
-		keep_result(ex, clean);
+		relay_keep_result(ex, clean);
 		if (!ex->context_wait)
 			write_client(ex, bytes);
 		else if (buf_add_slice(&ex->held_out, bytes) != 0)
@@ -511,14 +528,33 @@ feed_sse(struct exchange *ex, struct slice data)
 
 /* --- the pump --------------------------------------------------------------------------- */
 
+/* The body has no length and is larger than what is read whole. */
+static void
+too_large(struct exchange *ex, struct slice data)
+{
+	/* Of some nobody has said yet that they may go uninspected; a decoded
+	 * one has met the decoder's own limit. */
+	if (ex->hold_stream || ex->decoded || ex->resp_media == MEDIA_NONE ||
+	    !exchange_exception(ex, REASON_BODY_TOO_LARGE, "response")) {
+		refuse_response(ex, REASON_BODY_TOO_LARGE, "(the response)");
+		return;
+	}
+	ex->c->out.max += ex->rbody.len;
+	begin_stream(ex);
+	if (!ex->over)
+		write_client(ex, buf_slice(&ex->rbody));
+	if (!ex->over)
+		write_client(ex, data);
+	buf_wipe_free(&ex->rbody);
+}
+
 static void
 on_body(struct exchange *ex, struct slice data)
 {
 	switch (ex->mode) {
 	case RESP_WHOLE:
 		if (buf_add_slice(&ex->rbody, data) != 0)
-			refuse_response(ex, REASON_BODY_TOO_LARGE,
-			    "(the response)");
+			too_large(ex, data);
 		break;
 	case RESP_SSE:
 		feed_sse(ex, data);
@@ -944,6 +980,10 @@ relay_context_acked(struct exchange *ex)
 	ex->context_wait = false;
 	if (ex->over)
 		return;
+	if (ex->con->builtin != NULL) {
+		gateapi_acked(ex);
+		return;
+	}
 	if (ex->sse == NULL) {
 		send_whole(ex, buf_slice(&ex->held_out));
 	} else {

@@ -5,6 +5,21 @@
  */
 #include "internal.h"
 
+/* Frameworks take a POST's parameter `_method` for the method. multipart is
+ * not read here. */
+static bool
+names_method(struct exchange *ex)
+{
+	static const char name[] = "_method";
+
+	return ex->req->method_id == HTTP1_M_POST && ((ex->up_query.p !=
+	    NULL && params_has(ex->up_query, name)) || (ex->gated &&
+	    ex->body.len > 0 && (ex->media == MEDIA_JSON ?
+	    json_member(&ex->doc, 0, name) != JSON_NONE :
+	    ex->media == MEDIA_FORM &&
+	    params_has(buf_slice(&ex->body), name))));
+}
+
 enum step_result
 rest_classify(struct exchange *ex)
 {
@@ -36,8 +51,8 @@ rest_classify(struct exchange *ex)
 	if (!ex->gated) {
 		jsonw_str(&w, "body_uninspected", media_kind_name(ex->media));
 	} else if (ex->body.len > 0 && ex->media == MEDIA_JSON) {
-		if (json_index(&ex->doc, buf_slice(&ex->body), NULL) !=
-		    JSON_OK) {
+		if (json_index(&ex->doc, buf_slice(&ex->body),
+		    &json_limits_inside) != JSON_OK) {
 			buf_free(&b);
 			return exchange_unparseable(ex,
 			    json_error_text(ex->doc.error));
@@ -53,6 +68,11 @@ rest_classify(struct exchange *ex)
 		r = exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The call's URL and body are too large together.");
 	buf_free(&b);
+	if (r == STEP_DONE && names_method(ex)) {
+		ex->refusal_word = http1_error_word(HTTP1_E_METHOD_OVERRIDE);
+		r = exchange_refuse(ex, REASON_AMBIGUOUS, "(%s)",
+		    ex->refusal_word);
+	}
 	if (r == STEP_DONE && gql_is_here(ex) && !arena_failed(ex->a))
 		r = gql_classify(ex);
 	return r;

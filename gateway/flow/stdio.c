@@ -26,7 +26,7 @@
 enum step_result
 stdio_find(struct exchange *ex)
 {
-	struct slice rest = ex->req->path, name;
+	struct slice rest = ex->path, name;
 	bool lane = slice_starts(rest, "/stdio/");
 
 	if (!lane && !slice_starts(rest, "/mcp/"))

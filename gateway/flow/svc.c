@@ -34,6 +34,7 @@ svc_init(struct flow *f)
 	map_init(&f->leaves);
 	map_init(&f->held);
 	map_init(&f->seen_tools);
+	map_init(&f->gates);
 	map_init(&f->trusting);
 }
 
@@ -588,7 +589,7 @@ apply_edit(struct exchange *ex, struct slice arguments)
 
 	json_init(&d);
 	buf_init(&b, ex->body.max);
-	if (ex->con->kind == CONNECTOR_MCP && ex->msg.arguments != JSON_NONE &&
+	if (ex->con->kind != CONNECTOR_REST && ex->msg.arguments != JSON_NONE &&
 	    json_index(&d, arguments, NULL) == JSON_OK &&
 	    json_typeof(&d, 0) == JSON_OBJECT) {
 		struct slice old = json_raw(&ex->doc, ex->msg.arguments);

@@ -52,15 +52,110 @@ plain_string(const struct json_doc *d, uint32_t node)
 	return json_inner(d, node);
 }
 
+/* A key as loose readers compare it: in small letters (Go's encoding/json, to
+ * which the long s and the Kelvin sign are letters too), up to a NUL. */
+static bool
+loosely(struct slice key, const char *name)
+{
+	size_t i = 0, n = strlen(name), k = 0;
+
+	for (; i < key.n && key.p[i] != '\0' && k < n; k++) {
+		unsigned char c = (unsigned char)key.p[i];
+		size_t left = key.n - i;
+
+		if (left >= 2 && memcmp(key.p + i, "\xc5\xbf", 2) == 0) {
+			c = 's';
+			i += 2;
+		} else if (left >= 3 &&
+		    memcmp(key.p + i, "\xe2\x84\xaa", 3) == 0) {
+			c = 'k';
+			i += 3;
+		} else {
+			i++;
+		}
+		if (c >= 'A' && c <= 'Z')
+			c |= 0x20;
+		if (c != (name[k] >= 'A' && name[k] <= 'Z' ?
+		    (unsigned char)(name[k] | 0x20) : (unsigned char)name[k]))
+			return false;
+	}
+	return k == n && (i == key.n || key.p[i] == '\0');
+}
+
+static bool
+key_looks_like(const struct json_doc *d, uint32_t key,
+    const char *const *names, size_t n)
+{
+	struct slice s = json_inner(d, key);
+	bool found = false;
+	struct buf b;
+
+	buf_init(&b, s.n + 1);
+	if ((d->nodes[key].flags & JSON_ESCAPED) != 0) {
+		found = json_decode(d, key, &b) != 0;
+		s = buf_slice(&b);
+	}
+	for (size_t i = 0; i < n && !found; i++)
+		found = loosely(s, names[i]) && !slice_is(s, names[i]);
+	buf_free(&b);
+	return found;
+}
+
+/* Has the object a key that some reader takes for one of these? */
+static bool
+has_lookalike(const struct json_doc *d, uint32_t obj,
+    const char *const *names, size_t n)
+{
+	if (json_typeof(d, obj) != JSON_OBJECT)
+		return false;
+	for (uint32_t k = json_first(d, obj); k != JSON_NONE;
+	    k = json_next(d, obj, k + 1))
+		if (key_looks_like(d, k, names, n))
+			return true;
+	return false;
+}
+
+static const char lookalike_text[] = "a key looks like another that counts";
+
+static bool
+object_or_none(const struct json_doc *d, uint32_t node)
+{
+	return node == JSON_NONE || json_typeof(d, node) == JSON_OBJECT;
+}
+
+/* What the gate reads in params must be read alike by everybody. */
+static const char *
+params_fault(const struct json_doc *d, uint32_t params, uint32_t meta)
+{
+	static const char *const names[] = { "name", "uri", "arguments",
+		"_meta", "inputResponses", "taskId", "requestId" };
+
+	if (!object_or_none(d, params))
+		return "params must be an object";
+	if (!object_or_none(d, meta))
+		return "_meta must be an object";
+	return has_lookalike(d, params, names, ARRAY_LEN(names)) ?
+	    lookalike_text : NULL;
+}
+
 static void
 read_params(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 {
-	uint32_t params = json_member(d, node, "params"), name, meta;
+	uint32_t params = json_member(d, node, "params"), name, meta, version;
 
 	m->responses = json_member(d, params, "inputResponses");
 	meta = json_member(d, params, "_meta");
-	m->version = plain_string(d, json_member(d, meta,
-	    "io.modelcontextprotocol/protocolVersion"));
+	version = json_member(d, meta,
+	    "io.modelcontextprotocol/protocolVersion");
+	m->version = plain_string(d, version);
+	m->error = params_fault(d, params, meta);
+	if (m->error == NULL && version != JSON_NONE && m->version.n == 0)
+		m->error = "the revision in _meta must be a plain, "
+		    "non-empty string";
+	if (m->error != NULL) {
+		m->kind = MCP_INVALID;
+		return;
+	}
 	m->arguments = params;
 	m->operation = ACTION_CALL;	/* what is not known is gated as a call */
 	if (m->kind == MCP_NOTIFICATION)
@@ -104,6 +199,8 @@ read_params(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 void
 mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 {
+	static const char *const names[] = { "jsonrpc", "id", "method",
+		"params", "result", "error" };
 	uint32_t id, method;
 
 	memset(m, 0, sizeof(*m));
@@ -114,6 +211,10 @@ mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 	}
 	if (!json_str_is(d, json_member(d, node, "jsonrpc"), "2.0")) {
 		m->error = "not a JSON-RPC 2.0 message";
+		return;
+	}
+	if (has_lookalike(d, node, names, ARRAY_LEN(names))) {
+		m->error = lookalike_text;
 		return;
 	}
 	id = json_member(d, node, "id");
@@ -148,6 +249,13 @@ mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m)
 	}
 	m->kind = id == JSON_NONE ? MCP_NOTIFICATION : MCP_REQUEST;
 	read_params(d, node, m);
+}
+
+bool
+mcp_names_uri(struct slice method)
+{
+	return slice_starts(method, "resources/") ||
+	    slice_is(method, "completion/complete");
 }
 
 enum mcp_ask

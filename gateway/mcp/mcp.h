@@ -39,8 +39,13 @@ struct mcp_message {
 /* A revision ("2026-07-28") from MCP_MODERN on; anything else is older. */
 bool mcp_modern(struct slice version);
 
-/* Reads the indexed message at node (usually 0). */
+/* Reads the indexed message at node (usually 0). Invalid is also what readers
+ * less strict than this one take for another message: a key that they do not
+ * tell from one that counts ("Method"), params that are no object. */
 void mcp_read(const struct json_doc *d, uint32_t node, struct mcp_message *m);
+
+/* A method whose params name a resource by a URI. */
+bool mcp_names_uri(struct slice method);
 
 /* What a server asks of its client. */
 enum mcp_ask { MCP_ASK_OTHER, MCP_ASK_SAMPLING, MCP_ASK_ELICITATION,

@@ -307,6 +307,8 @@ field_add(struct http1_head *h, enum http1_known k, struct slice name,
 	} else if (flags & F_SINGLE) {
 		return fail(h, HTTP1_E_DUPLICATE, at);
 	}
+	if (flags & (F_METHOD | F_TARGET))
+		h->override = (uint8_t)(h->field_n + 1);
 	h->fields[h->field_n++] = (struct http1_field){
 		.name = name, .value = value, .known = k,
 		.hop = (flags & F_HOP) != 0,
@@ -527,7 +529,14 @@ request_mean(struct http1_head *h, struct slice in, size_t end,
     const struct options *o)
 {
 	bool body = h->framing == HTTP1_BODY_CHUNKED || h->length > 0;
+	const struct http1_field *f;
 
+	if (h->override != 0) {
+		f = &h->fields[h->override - 1];
+		return fail(h, http1_known_flags(f->known) & F_METHOD ?
+		    HTTP1_E_METHOD_OVERRIDE : HTTP1_E_TARGET_OVERRIDE,
+		    at_of(in, f));
+	}
 	if (body && (h->method_id == HTTP1_M_CONNECT ||
 	    h->method_id == HTTP1_M_TRACE))
 		return fail(h, HTTP1_E_BODY, end);

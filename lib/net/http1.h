@@ -57,6 +57,8 @@ enum http1_result {
 	E(BODY, 400, "body-not-allowed", "This message must not have a body.") \
 	E(EXPECT, 417, "expect", "Expect must be exactly: 100-continue.")     \
 	E(CONNECTION, 400, "connection", "The Connection field is not a short list of tokens.") \
+	E(METHOD_OVERRIDE, 400, "method-override", "A field or parameter names another method than the request line.") \
+	E(TARGET_OVERRIDE, 400, "target-override", "A field names another target than the request line.") \
 	E(NOMINATED, 400, "connection-nominates", "The Connection field names an end-to-end field.") \
 	E(STATUS_LINE, 400, "status-line", "The first line must be: HTTP/1.1, one space, three digits from 100 to 599, a space and the reason.") \
 	E(CHUNK_SIZE, 400, "chunk-size", "A chunk size must be 1 to 16 hex digits and less than 2^63.") \
@@ -128,12 +130,17 @@ uint16_t http1_scheme_port(enum http1_scheme s);	/* 80, 443, 0 */
 /*
  * Whether every server reads the path alike: it begins with "/", has no dot
  * segment (encoded, or with parameters: "/..;x"), no "//", no backslash, no
- * encoded slash, backslash or control character (encoded twice neither), no
+ * encoded slash, backslash or control character, nothing encoded twice that
+ * is one of these or needs no encoding, no
  * malformed percent-encoding and no byte that UTF-8 never has.  False: refuse
  * the request; *why_r (may be NULL) then says what was found.  Give it the
  * path only: a query is data.
  */
 bool http1_path_normal(struct slice path, const char **why_r) MUST_USE;
+/* The normal path with every byte decoded that needs no encoding (RFC 3986,
+ * 6.2.2.2: letters, digits, "-._~"), so that one name is written in one way.
+ * out has room for path.n bytes; how many were written. */
+size_t http1_path_plain(struct slice path, char *out);
 
 /* ---------------------------------------------------------------- heads */
 
@@ -171,18 +178,23 @@ enum http1_known {
 	HTTP1_F_OTHER = 0,
 	HTTP1_F_TE, HTTP1_F_VIA, HTTP1_F_DATE, HTTP1_F_HOST, HTTP1_F_ALLOW,
 	HTTP1_F_RANGE, HTTP1_F_ACCEPT, HTTP1_F_COOKIE, HTTP1_F_EXPECT,
-	HTTP1_F_ORIGIN, HTTP1_F_TRAILER, HTTP1_F_UPGRADE, HTTP1_F_LOCATION,
-	HTTP1_F_MCP_NAME, HTTP1_F_FORWARDED, HTTP1_F_CONNECTION,
-	HTTP1_F_KEEP_ALIVE, HTTP1_F_MCP_METHOD, HTTP1_F_SET_COOKIE,
-	HTTP1_F_CONTENT_TYPE, HTTP1_F_AUTHORIZATION, HTTP1_F_CACHE_CONTROL,
-	HTTP1_F_LAST_EVENT_ID, HTTP1_F_CONTENT_RANGE, HTTP1_F_CONTENT_LENGTH,
-	HTTP1_F_HTTP2_SETTINGS, HTTP1_F_MCP_SESSION_ID,
-	HTTP1_F_X_FORWARDED_FOR, HTTP1_F_ACCEPT_ENCODING,
-	HTTP1_F_CONTENT_ENCODING, HTTP1_F_X_FORWARDED_HOST,
+	HTTP1_F_ORIGIN, HTTP1_F_X_HOST, HTTP1_F_TRAILER, HTTP1_F_UPGRADE,
+	HTTP1_F_LOCATION, HTTP1_F_MCP_NAME, HTTP1_F_FORWARDED,
+	HTTP1_F_CONNECTION, HTTP1_F_KEEP_ALIVE, HTTP1_F_MCP_METHOD,
+	HTTP1_F_SET_COOKIE, HTTP1_F_CONTENT_TYPE, HTTP1_F_AUTHORIZATION,
+	HTTP1_F_CACHE_CONTROL, HTTP1_F_LAST_EVENT_ID, HTTP1_F_CONTENT_RANGE,
+	HTTP1_F_X_HTTP_METHOD, HTTP1_F_X_REWRITE_URL, HTTP1_F_CONTENT_LENGTH,
+	HTTP1_F_HTTP2_SETTINGS, HTTP1_F_MCP_SESSION_ID, HTTP1_F_X_ORIGINAL_URL,
+	HTTP1_F_X_ORIGINAL_URI, HTTP1_F_X_FORWARDED_FOR,
+	HTTP1_F_ACCEPT_ENCODING, HTTP1_F_CONTENT_ENCODING,
+	HTTP1_F_X_FORWARDED_HOST, HTTP1_F_X_FORWARDED_PORT,
 	HTTP1_F_WWW_AUTHENTICATE, HTTP1_F_PROXY_CONNECTION,
 	HTTP1_F_TRANSFER_ENCODING, HTTP1_F_X_FORWARDED_PROTO,
-	HTTP1_F_PROXY_AUTHENTICATE, HTTP1_F_PROXY_AUTHORIZATION,
-	HTTP1_F_MCP_PROTOCOL_VERSION, HTTP1_F_COUNT
+	HTTP1_F_X_METHOD_OVERRIDE, HTTP1_F_X_ORIGINAL_METHOD,
+	HTTP1_F_PROXY_AUTHENTICATE, HTTP1_F_X_FORWARDED_PREFIX,
+	HTTP1_F_X_FORWARDED_SCHEME, HTTP1_F_X_FORWARDED_SERVER,
+	HTTP1_F_PROXY_AUTHORIZATION, HTTP1_F_MCP_PROTOCOL_VERSION,
+	HTTP1_F_X_HTTP_METHOD_OVERRIDE, HTTP1_F_COUNT
 };
 
 /* In any case of letters; also true for names of HTTP/2. */
@@ -246,6 +258,8 @@ struct http1_head {
 	size_t scanned, line;	/* bytes seen; start of the current line */
 	unsigned lines, blanks;
 	bool start_seen;	/* the first line was looked at early */
+	uint8_t override;	/* 1 + index of a field that would replace
+				 * method or target */
 	bool trimmed;		/* no room for another message */
 	uint8_t first[HTTP1_F_COUNT]; /* 1 + index of the first such field */
 
@@ -345,6 +359,9 @@ int http1_write_framing(struct buf *out, enum http1_framing framing,
  * Content-Length or Expect, which the forwarder writes itself. */
 int http1_write_kept(struct buf *out, const struct http1_head *h) MUST_USE;
 bool http1_field_kept(const struct http1_field *f);
+/* Says, as a proxy before us would, whom and how the agent asked (Forwarded,
+ * X-Forwarded-*, X-Host): servers take it for more than Host. */
+bool http1_field_of_proxy(const struct http1_field *f);
 /* The empty line behind the head. */
 int http1_write_end(struct buf *out) MUST_USE;
 

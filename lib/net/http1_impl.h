@@ -51,6 +51,9 @@ http1_hex(char c)
 #define F_KEEP 4	/* Connection must not nominate it */
 #define F_FRAME 8	/* must not stand in a trailer */
 #define F_OWN 16	/* the forwarder writes it itself */
+#define F_METHOD 32	/* of a request: servers take it for the method */
+#define F_TARGET 64	/* of a request: servers take it for the target */
+#define F_PROXY 128	/* says what a proxy before us was asked */
 
 uint8_t http1_known_flags(enum http1_known known);
 

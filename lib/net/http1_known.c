@@ -78,11 +78,12 @@ static const struct known {
 	K(COOKIE, "cookie", F_KEEP | F_FRAME),
 	K(EXPECT, "expect", F_SINGLE | F_KEEP | F_FRAME | F_OWN),
 	K(ORIGIN, "origin", F_SINGLE | F_KEEP | F_FRAME),
+	K(X_HOST, "x-host", F_KEEP | F_FRAME | F_PROXY),
 	K(TRAILER, "trailer", F_HOP | F_FRAME),
 	K(UPGRADE, "upgrade", F_HOP | F_FRAME),
 	K(LOCATION, "location", F_SINGLE | F_KEEP | F_FRAME),
 	K(MCP_NAME, "mcp-name", F_SINGLE | F_KEEP | F_FRAME),
-	K(FORWARDED, "forwarded", F_KEEP | F_FRAME),
+	K(FORWARDED, "forwarded", F_KEEP | F_FRAME | F_PROXY),
 	K(CONNECTION, "connection", F_HOP | F_KEEP | F_FRAME),
 	K(KEEP_ALIVE, "keep-alive", F_HOP),
 	K(MCP_METHOD, "mcp-method", F_SINGLE | F_KEEP | F_FRAME),
@@ -92,27 +93,38 @@ static const struct known {
 	K(CACHE_CONTROL, "cache-control", F_KEEP | F_FRAME),
 	K(LAST_EVENT_ID, "last-event-id", F_SINGLE | F_KEEP | F_FRAME),
 	K(CONTENT_RANGE, "content-range", F_SINGLE | F_KEEP | F_FRAME),
+	K(X_HTTP_METHOD, "x-http-method", F_FRAME | F_METHOD),
+	K(X_REWRITE_URL, "x-rewrite-url", F_FRAME | F_TARGET),
 	K(CONTENT_LENGTH, "content-length",
 	    F_SINGLE | F_KEEP | F_FRAME | F_OWN),
 	K(HTTP2_SETTINGS, "http2-settings", F_HOP),
 	K(MCP_SESSION_ID, "mcp-session-id", F_SINGLE | F_KEEP | F_FRAME),
-	K(X_FORWARDED_FOR, "x-forwarded-for", F_KEEP | F_FRAME),
+	K(X_ORIGINAL_URL, "x-original-url", F_FRAME | F_TARGET),
+	K(X_ORIGINAL_URI, "x-original-uri", F_FRAME | F_TARGET),
+	K(X_FORWARDED_FOR, "x-forwarded-for", F_KEEP | F_FRAME | F_PROXY),
 	K(ACCEPT_ENCODING, "accept-encoding", F_KEEP),
 	/* a list by its grammar, but two fields are "identity" to whoever
 	 * looks at the first only */
 	K(CONTENT_ENCODING, "content-encoding",
 	    F_SINGLE | F_KEEP | F_FRAME),
-	K(X_FORWARDED_HOST, "x-forwarded-host", F_KEEP | F_FRAME),
+	K(X_FORWARDED_HOST, "x-forwarded-host", F_KEEP | F_FRAME | F_PROXY),
+	K(X_FORWARDED_PORT, "x-forwarded-port", F_KEEP | F_FRAME | F_PROXY),
 	K(WWW_AUTHENTICATE, "www-authenticate", F_KEEP | F_FRAME),
 	K(PROXY_CONNECTION, "proxy-connection", F_HOP),
 	K(TRANSFER_ENCODING, "transfer-encoding",
 	    F_HOP | F_SINGLE | F_KEEP | F_FRAME),
-	K(X_FORWARDED_PROTO, "x-forwarded-proto", F_KEEP | F_FRAME),
+	K(X_FORWARDED_PROTO, "x-forwarded-proto", F_KEEP | F_FRAME | F_PROXY),
+	K(X_METHOD_OVERRIDE, "x-method-override", F_FRAME | F_METHOD),
+	K(X_ORIGINAL_METHOD, "x-original-method", F_FRAME | F_METHOD),
 	K(PROXY_AUTHENTICATE, "proxy-authenticate", F_HOP | F_FRAME),
+	K(X_FORWARDED_PREFIX, "x-forwarded-prefix", F_KEEP | F_FRAME | F_PROXY),
+	K(X_FORWARDED_SCHEME, "x-forwarded-scheme", F_KEEP | F_FRAME | F_PROXY),
+	K(X_FORWARDED_SERVER, "x-forwarded-server", F_KEEP | F_FRAME | F_PROXY),
 	K(PROXY_AUTHORIZATION, "proxy-authorization",
 	    F_HOP | F_SINGLE | F_FRAME),
 	K(MCP_PROTOCOL_VERSION, "mcp-protocol-version",
 	    F_SINGLE | F_KEEP | F_FRAME),
+	K(X_HTTP_METHOD_OVERRIDE, "x-http-method-override", F_FRAME | F_METHOD),
 #undef K
 };
 
@@ -127,6 +139,7 @@ static const uint8_t first_of_len[] = {
 	[17] = HTTP1_F_TRANSFER_ENCODING, [18] = HTTP1_F_PROXY_AUTHENTICATE,
 	[19] = HTTP1_F_PROXY_AUTHORIZATION,
 	[20] = HTTP1_F_MCP_PROTOCOL_VERSION,
+	[22] = HTTP1_F_X_HTTP_METHOD_OVERRIDE,
 };
 
 /* Capital ASCII letters of eight bytes made small. */
@@ -195,6 +208,12 @@ bool
 http1_field_kept(const struct http1_field *f)
 {
 	return !f->hop && (http1_known_flags(f->known) & F_OWN) == 0;
+}
+
+bool
+http1_field_of_proxy(const struct http1_field *f)
+{
+	return (http1_known_flags(f->known) & F_PROXY) != 0;
 }
 
 static const struct {

@@ -248,6 +248,32 @@ dot_segment(struct slice seg)
 	return dots == 1 || dots == 2;
 }
 
+static bool
+unreserved(int c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	    (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
+	    c == '~';
+}
+
+size_t
+http1_path_plain(struct slice path, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < path.n; i++) {
+		int c = percent(path, i);
+
+		if (c >= 0 && unreserved(c)) {
+			out[n++] = (char)c;
+			i += 2;
+		} else {
+			out[n++] = path.p[i];
+		}
+	}
+	return n;
+}
+
 static const char *
 segment_fault(struct slice seg)
 {
@@ -270,7 +296,7 @@ segment_fault(struct slice seg)
 			int hi = http1_hex(seg.p[i + 3]);
 			int lo = http1_hex(seg.p[i + 4]);
 
-			if (hi >= 0 && lo >= 0 && ((hi << 4 | lo) == '.' ||
+			if (hi >= 0 && lo >= 0 && (unreserved(hi << 4 | lo) ||
 			    encoded_fault(hi << 4 | lo) != NULL))
 				return "a byte encoded twice";
 		}

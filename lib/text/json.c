@@ -19,8 +19,13 @@
 #define PAIRWISE_MAX 48	/* members compared without hashing */
 
 const struct json_limits json_limits_default = {
-	.depth = 128,
-	.nodes = 1000000,
+	.depth = JSON_DEPTH,
+	.nodes = JSON_NODES,
+};
+
+const struct json_limits json_limits_inside = {
+	.depth = JSON_DEPTH - JSON_DEPTH_AROUND,
+	.nodes = JSON_NODES,
 };
 
 struct json_seen {

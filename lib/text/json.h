@@ -50,12 +50,19 @@ struct json_doc {
 	size_t scratch_cap;
 };
 
+#define JSON_DEPTH 128
+#define JSON_NODES 1000000
+
 struct json_limits {
-	uint32_t depth;		/* default 128 */
-	uint32_t nodes;		/* default 1,000,000 */
+	uint32_t depth;		/* default JSON_DEPTH */
+	uint32_t nodes;		/* default JSON_NODES */
 };
 
 extern const struct json_limits json_limits_default;
+/* Of a text that will stand inside others, as a body does in events, cards and
+ * questions: those can then be read with the defaults. */
+#define JSON_DEPTH_AROUND 8
+extern const struct json_limits json_limits_inside;
 
 /* Zeroed is valid.  The node memory is kept between texts. */
 void json_init(struct json_doc *d);

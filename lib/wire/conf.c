@@ -80,8 +80,8 @@ pack_limits(struct buf *b, const struct conf *c)
 		l->idle_ms, l->header_ms, l->body_ms, l->advice_ms,
 		l->record_ms, l->connect_ms, l->upstream_head_ms,
 		l->upstream_idle_ms, l->stream_idle_ms, l->send_ms,
-		l->clock_step_ms, c->hold_expires_ms, c->hold_keepalive_ms, c->learning_ms,
-		c->proxies };
+		l->clock_step_ms, l->report_ms, c->hold_expires_ms,
+		c->hold_keepalive_ms, c->learning_ms, c->proxies };
 
 	for (size_t i = 0; i < ARRAY_LEN(v); i++)
 		pack_i64(b, v[i]);
@@ -188,8 +188,8 @@ unpack_limits(struct unpack *u, struct conf *c)
 		&l->idle_ms, &l->header_ms, &l->body_ms, &l->advice_ms,
 		&l->record_ms, &l->connect_ms, &l->upstream_head_ms,
 		&l->upstream_idle_ms, &l->stream_idle_ms, &l->send_ms,
-		&l->clock_step_ms, &c->hold_expires_ms, &c->hold_keepalive_ms, &c->learning_ms,
-		&c->proxies };
+		&l->clock_step_ms, &l->report_ms, &c->hold_expires_ms,
+		&c->hold_keepalive_ms, &c->learning_ms, &c->proxies };
 
 	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
 		*v[i] = unpack_i64(u);

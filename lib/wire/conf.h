@@ -30,7 +30,8 @@
  *   limits: { body: 1048576, header: 65536, fields: 100, streams: 2000,
  *     idle: 5m, header_time: 10s, body_time: 60s, advice_time: 100ms,
  *     record_time: 5s, connect_time: 10s, upstream_head_time: 5m,
- *     upstream_idle: 5m, stream_idle: 1h, send_time: 60s, clock_step: 1m }
+ *     upstream_idle: 5m, stream_idle: 1h, send_time: 60s, clock_step: 1m,
+ *     report_time: 10m }
  *   hold: { expires: 1h, keepalive: 15s }
  *   detection: { learning: 7d }
  *   sinks:
@@ -93,6 +94,7 @@ struct conf_limits {
 	int64_t stream_idle_ms;		/* no byte of a GET's event stream */
 	int64_t send_ms;		/* the agent takes no byte */
 	int64_t clock_step_ms;		/* beyond it: clock-unsound */
+	int64_t report_ms;		/* a built-in tool's outcome */
 };
 
 struct conf_hours {

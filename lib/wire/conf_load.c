@@ -87,7 +87,8 @@ defaults(void)
 		.advice_ms = 100, .record_ms = 5 * SECOND,
 		.connect_ms = 10 * SECOND, .upstream_head_ms = 5 * MINUTE,
 		.upstream_idle_ms = 5 * MINUTE, .stream_idle_ms = HOUR,
-		.send_ms = MINUTE, .clock_step_ms = MINUTE };
+		.send_ms = MINUTE, .clock_step_ms = MINUTE,
+		.report_ms = 10 * MINUTE };
 	c->hold_expires_ms = HOUR;
 	c->hold_keepalive_ms = 15 * SECOND;
 	c->learning_ms = 7 * DAY;
@@ -683,7 +684,8 @@ read_limits(struct reader *r, const struct yaml_node *v)
 	static const char *const keys[] = { "body", "header", "fields",
 		"streams", "idle", "header_time", "body_time", "advice_time",
 		"record_time", "connect_time", "upstream_head_time",
-		"upstream_idle", "stream_idle", "send_time", "clock_step" };
+		"upstream_idle", "stream_idle", "send_time", "clock_step",
+		"report_time" };
 	struct conf_limits *l = &r->c->limits;
 	const struct {
 		const char *key;
@@ -700,6 +702,7 @@ read_limits(struct reader *r, const struct yaml_node *v)
 		{ "stream_idle", SECOND, 30 * DAY, &l->stream_idle_ms },
 		{ "send_time", SECOND, HOUR, &l->send_ms },
 		{ "clock_step", SECOND, DAY, &l->clock_step_ms },
+		{ "report_time", SECOND, DAY, &l->report_ms },
 	};
 
 	if (yaml_check_keys(r->d, v, keys, ARRAY_LEN(keys), r->err) != 0 ||

@@ -101,6 +101,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 {"code": -32000, "message": "wrong protocol version"}})
         if method == "tools/list":
             return self.list(s, m, p)
+        if method == "tools/call" and s.refuse:
+            return self.answer(s.refuse, {"jsonrpc": "2.0", "id": m["id"],
+                               "error": {"code": -32000, "message": "no"}})
         if method != "tools/call":
             return self.answer(200, {"jsonrpc": "2.0", "id": m["id"], "error":
                 {"code": -32601, "message": "Method not found"}})
@@ -143,6 +146,7 @@ class McpServer:
     def __init__(self, name, tools, version="2025-11-25", port=0):
         self.name, self.tools, self.version = name, tools, version
         self.page, self.down = 1000, False
+        self.refuse = 0         # a status for every call
         self.sessions, self.streams = set(), []
         self.seen, self.deleted = [], []
         self.go = threading.Semaphore(0)

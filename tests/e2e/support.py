@@ -215,7 +215,7 @@ class Gateway:
     """`portreeve serve` in a fresh folder. connectors: name -> settings."""
 
     def __init__(self, name, connectors, conf=None, certs=None, env=None,
-                 start=True):
+                 listen=(), start=True):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"portreeve-{name}."))
         self.dir.chmod(0o755)   # the roles' user must reach state and run
         self.state, self.run = self.dir / "state", self.dir / "run"
@@ -232,7 +232,7 @@ class Gateway:
             "proxies": 1,
             "listen": [{"explicit": f"127.0.0.1:{self.proxy_port}"},
                        {"mount": f"127.0.0.1:{self.mount_port}"},
-                       {"stdio": str(self.stdio)}],
+                       {"stdio": str(self.stdio)}, *listen],
             "connectors": "connectors.d", "rules": str(ROOT / "rules"),
             "trust": {"system": False, "files":
                       [str(certs.ca)] if certs else []},

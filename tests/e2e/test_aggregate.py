@@ -371,6 +371,27 @@ with suite.case("/mcp: a server that forgot its sessions gets new ones"):
     until("no call was decided twice", lambda: len(gw.events(
         type="call.decision", method="tools/call", tool="search")) == 3)
 
+with suite.case("/mcp: a server's 404 is not about the agent's session"):
+    notes.refuse = 404
+    before = len(notes.calls())
+    r = all_.call("notes__search", q="x")
+    equal(all_.status, 200)
+    check(r["result"]["isError"], r)
+    has(json.dumps(r), "lost the session")
+    equal(len(notes.calls()), before + 2)
+    notes.refuse = 0
+    has(json.dumps(all_.call("notes__search", q="x")), "notes:search")
+
+with suite.case("/mcp: a call that gets a 400 is not sent again"):
+    notes.refuse = 400
+    sent = len(notes.calls())
+    r = all_.call("notes__search", q="once")
+    equal(all_.status, 200)
+    check(r["result"]["isError"], r)
+    equal(len(notes.calls()), sent + 1)
+    notes.refuse = 0
+    has(json.dumps(all_.call("notes__search", q="x")), "notes:search")
+
 with suite.case("/mcp: a server that is away does not break the list"):
     fresh.stop()
     equal(all_.tools(), [n for n in NAMES if not n.startswith("fresh")])

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whoever waits for somebody that says nothing: a recorder, a keeper that hang,
 an upstream that goes silent anywhere, an agent that sends or takes nothing; held
-calls that end early; a clock that cannot be believed."""
+calls that end early; a clock that cannot be believed. It mostly waits."""
 import json
 import os
 import pathlib

@@ -41,6 +41,7 @@ class Streams:
             s, _ = self.listener.accept()
             try:
                 s.settimeout(20)
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 s = self.ctx.wrap_socket(s, server_side=True)
                 recv_all(s, until=b"\r\n\r\n")
                 s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-"

@@ -2,7 +2,7 @@
 """The exporter against real receivers: rsyslog with TLS that is stopped, hung,
 killed and restarted, receivers that cannot be trusted or confirm nothing, a
 file that is rotated. Every event arrives, in order; duplicates carry the
-same id."""
+same id. It mostly waits."""
 import json
 import os
 import pathlib

@@ -103,6 +103,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for i in range(5):
                 self._chunk(b"piece %d\n" % i)
             self._chunk(b"")
+        elif self.path.startswith("/much"):     # n bytes, in chunks
+            self._plain_chunks(int(self.path.partition("n=")[2]))
         elif self.path.startswith("/bare"):
             self.bare(dict(f.split("=") for f in
                            self.path.partition("?")[2].split("&")))
@@ -116,6 +118,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._send({"method": self.command, "path": self.path,
                         "headers": dict(seen["headers"]),
                         "body": seen["body"].decode(errors="replace")})
+
+    def _plain_chunks(self, n):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            while n > 0:
+                self._chunk(b"x" * min(n, 10000))
+                n -= 10000
+            self._chunk(b"")
+        except OSError:         # refused in the middle
+            self.close_connection = True
 
     def coded(self, how, kind):
         """Encoded, whatever Accept-Encoding says."""
@@ -209,6 +224,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body, coding = encode(args["how"], json.dumps(text(
                 args["text"])).encode())
             self._send(body, fields=[("Content-Encoding", coding)])
+        elif name == "nested":
+            n = args["depth"]
+            self._send(json.dumps(result({"content": []}))[:-2].encode() +
+                       b', "structuredContent": ' + b"[" * n + b"]" * n +
+                       b"}}")
         elif name == "say":
             self._send(text(args["text"] * args.get("times", 1)))
         elif name == "slow":

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "connector.h"
+#include "connector_builtin.h"
 #include "pack.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -64,6 +65,14 @@ use(const struct connector *c)
 		ASSERT(!b.full);
 		buf_free(&b);
 	}
+	if (c->builtin != NULL) {
+		(void)connector_context_bad(c->builtin, SLICE("managed"),
+		    SLICE(""));
+		for (int k = 0; k < CONF_CLASSES; k++)
+			ASSERT(connector_raised(c->builtin, SLICE("shell"),
+			    SLICE("unmanaged"), SLICE("production"),
+			    (enum conf_class)k) <= (enum conf_class)k);
+	}
 	for (size_t i = 0; i < c->noperations; i++)
 		(void)connector_path_match(c->operations[i].path,
 		    slice_str(c->operations[i].path));
@@ -75,12 +84,13 @@ check_compiled(const struct connector_set *set)
 	const struct connector *c = &set->v[0];
 
 	ASSERT(set->n == 1 && c->nagents > 0);
-	ASSERT((c->nhosts > 0) == (c->stdio == NULL));
+	ASSERT((c->nhosts > 0) == (c->stdio == NULL && c->builtin == NULL));
+	ASSERT((c->builtin != NULL) == (c->kind == CONNECTOR_BUILTIN));
 	ASSERT(connector_named(set, slice_str(c->name)) == c);
-	if (c->stdio == NULL)
+	if (c->nhosts > 0)
 		ASSERT(connector_at(set, c->hosts[0].host, c->hosts[0].port,
 		    slice_str(c->path)) == c);
-	else
+	else if (c->stdio != NULL)
 		ASSERT(c->stdio->command.n > 0 && c->kind == CONNECTOR_MCP);
 	for (size_t i = 0; i < c->noperations; i++) {
 		const struct connector_operation *o = &c->operations[i];

@@ -75,6 +75,7 @@ test_defaults(void **st)
 	assert_int_equal(c->limits.stream_idle_ms, 3600000);
 	assert_int_equal(c->limits.send_ms, 60000);
 	assert_int_equal(c->limits.clock_step_ms, 60000);
+	assert_int_equal(c->limits.report_ms, 600000);
 	assert_int_equal(c->hold_expires_ms, 3600000);
 	assert_int_equal(c->learning_ms, 7 * 86400000LL);
 	for (int i = 0; i < REASON_COUNT; i++)
@@ -136,7 +137,7 @@ static const char full[] =
     "idle: 1m, header_time: 5s, body_time: 30s, advice_time: 50ms,\n"
     "  record_time: 2s, connect_time: 3s, upstream_head_time: 4s, "
     "upstream_idle: 6s,\n"
-    "  stream_idle: 7s, send_time: 8s, clock_step: 9s }\n"
+    "  stream_idle: 7s, send_time: 8s, clock_step: 9s, report_time: 11s }\n"
     "hold: { expires: 2h, keepalive: 10s }\n"
     "detection: { learning: 1d }\n"
     "sinks:\n"
@@ -191,6 +192,7 @@ check_full(const struct conf *c)
 	assert_int_equal(c->limits.stream_idle_ms, 7000);
 	assert_int_equal(c->limits.send_ms, 8000);
 	assert_int_equal(c->limits.clock_step_ms, 9000);
+	assert_int_equal(c->limits.report_ms, 11000);
 	assert_int_equal(c->hold_expires_ms, 7200000);
 	assert_int_equal(c->hold_keepalive_ms, 10000);
 	assert_int_equal(c->learning_ms, 86400000);

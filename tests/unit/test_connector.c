@@ -11,11 +11,13 @@
 #include <unistd.h>
 
 #include "connector.h"
+#include "connector_builtin.h"
 #include "pack.h"
 
 #define DIGEST "sha256:" "0123456789abcdef0123456789abcdef" \
     "0123456789abcdef0123456789abcdef"
 #define STDIO "name: x\nkind: stdio\nagents: [a]\ncommand: [node, a.js]\n"
+#define BUILTIN "name: x\nkind: builtin\nagents: [a]\n"
 #define BASE "name: x\nurl: https://a.example/mcp\nagents: [a]\n"
 
 static struct conf conf = { .matrix = {
@@ -120,6 +122,32 @@ test_errors(void **st)
 		{ BASE "command: [x]\n", "c.yaml:4:10: command: is for" },
 		{ BASE "network: off\n", "c.yaml:4:10: network: is for" },
 		{ STDIO, "--pin" },
+		{ BUILTIN "url: https://a.example/\n",
+		    "c.yaml:4:6: url: a connector of kind builtin" },
+		{ BUILTIN "command: [x]\n", "is for connectors of kind stdio" },
+		{ BASE "raise: []\n", "is for connectors of kind builtin" },
+		{ BUILTIN "tools: { \"a b\": { class: moderate } }\n",
+		    "a built-in tool's name" },
+		{ BUILTIN "context: { users: [a] }\n", "users" },
+		{ BUILTIN "context: { environment: [Prod] }\n",
+		    "must be words" },
+		{ BUILTIN "context: { environment: prod }\n",
+		    "must be a list" },
+		{ BUILTIN "context: { environment: [prod] }\nraise: [{ "
+		    "environment: prod }]\n", "to: moderate" },
+		{ BUILTIN "context: { environment: [prod] }\nraise: [{ "
+		    "environment: prod, to: read-only }]\n", "to: moderate" },
+		{ BUILTIN "context: { environment: [prod] }\nraise: [{ "
+		    "to: dangerous }]\n", "device_class or environment" },
+		{ BUILTIN "context: { environment: [prod] }\nraise: [{ "
+		    "environment: test, to: dangerous }]\n",
+		    "test is not in context.environment" },
+		{ BUILTIN "context: { device_class: [own] }\nraise: [{ "
+		    "device_class: prod, to: dangerous }]\n",
+		    "prod is not in context.device_class" },
+		{ BUILTIN "context: { device_class: [own] }\nraise: [{ "
+		    "device_class: own, tool: sh, to: dangerous }]\n",
+		    "sh is not in tools" },
 		{ STDIO "digest: sha256:00\n", "--pin" },
 		{ STDIO "digest: md5:00\n", "--pin" },
 		{ "name: x\nkind: stdio\nagents: [a]\ndigest: " DIGEST "\n",
@@ -145,6 +173,17 @@ test_errors(void **st)
 		{ BASE "credential: { type: bearer }\n", "credential.name" },
 		{ BASE "credential: { name: g, type: header }\n",
 		    "credential.header: is required" },
+		{ BASE "tools_cache: never\n", "c.yaml:4:14: " },
+		{ BASE "tools_cache: 2d\n", "c.yaml:4:14: .*1s to 24h" },
+		{ BASE "kind: rest\ntools_cache: 10m\n",
+		    "c.yaml:5:14: .*kind mcp" },
+		{ BASE "deferred: maybe\n", "c.yaml:4:11: " },
+		{ BASE "kind: rest\ndeferred: true\n",
+		    "c.yaml:5:11: deferred: .*kind mcp" },
+		{ BASE "kind: rest\ntools: { t: { deferred: false } }\n",
+		    "c.yaml:5:25: deferred: .*kind mcp" },
+		{ "name: aggregate\nurl: https://a.example/\nagents: [a]\n",
+		    "c.yaml:1:7: .*the mount of all connectors" },
 		{ BASE "redaction: [email]\n", "c.yaml:4:12: " },
 		{ BASE "server_requests: { smapling: deny }\n",
 		    "c.yaml:4:20: .*did you mean `sampling`" },
@@ -291,9 +330,51 @@ test_round_trip(void **st)
 	assert_string_equal(o->name, "del");
 	assert_null(connector_operation(c, SLICE("PUT"), SLICE("/v1/i/7")));
 	assert_null(connector_operation(c, SLICE("GET"), SLICE("/v1/i")));
+	assert_null(connector_operation(c, SLICE("GET"), SLICE("/V1/i/7")));
+	assert_null(connector_operation(c, SLICE("GET"), SLICE("/v1/i/7/")));
+	assert_null(connector_operation(c, SLICE("GET"), SLICE("/v1/i;a/7")));
 	assert_ptr_equal(connector_named(set, SLICE("demo")), c);
 	assert_null(connector_named(set, SLICE("dem")));
 	connector_set_free(set);
+}
+
+/* The names of a path choose before its variables, in any order; what only
+ * looks like a name is neither. */
+static void
+test_operations(void **st)
+{
+	static const struct {
+		const char *path, *name;
+	} cases[] = {
+		{ "/i/7", "one" }, { "/i/all", "all" }, { "/i/ALL", NULL },
+		{ "/i/all;x", NULL }, { "/i/all/", NULL }, { "/i/al", "one" },
+		{ "/i/all/x", "deep" }, { "/i/7/x", "other" },
+		{ "/i/7;a=b", "one" },
+	};
+	struct connector_operation ops[] = {
+		{ .method = (char[]){ "GET" }, .path = (char[]){ "/i/{id}" },
+		    .name = (char[]){ "one" } },
+		{ .method = (char[]){ "GET" }, .path = (char[]){ "/i/{id}/x" },
+		    .name = (char[]){ "other" } },
+		{ .method = (char[]){ "GET" }, .path = (char[]){ "/i/all" },
+		    .name = (char[]){ "all" } },
+		{ .method = (char[]){ "GET" },
+		    .path = (char[]){ "/i/all/{y}" },
+		    .name = (char[]){ "deep" } },
+	};
+	struct connector c = { .operations = ops,
+		.noperations = ARRAY_LEN(ops) };
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct connector_operation *o = connector_operation(&c,
+		    SLICE("GET"), slice_str(cases[i].path));
+
+		if (cases[i].name == NULL ? o != NULL : o == NULL ||
+		    strcmp(o->name, cases[i].name) != 0)
+			fail_msg("%s: %s", cases[i].path, o == NULL ? "none" :
+			    o->name);
+	}
 }
 
 static void
@@ -311,6 +392,45 @@ test_defaults(void **st)
 	assert_null(c->off_results);
 	assert_string_equal(c->credential, "");
 	assert_memory_equal(c->matrix, conf.matrix, sizeof(conf.matrix));
+	connector_set_free(set);
+}
+
+static void
+test_lists(void **st)
+{
+	struct connector_set *set = compile(BASE);
+	struct connector *c = &set->v[0], *all = connector_aggregate(set);
+
+	(void)st;
+	assert_int_equal(c->tools_cache_ms, 600000);
+	assert_false(connector_defers(c, SLICE("x")));
+	assert_false(connector_defers_any(c));
+	/* In no search, and read-only for everybody. */
+	assert_string_equal(all->name, CONNECTOR_AGGREGATE);
+	assert_null(connector_named(set, SLICE(CONNECTOR_AGGREGATE)));
+	assert_true(connector_allows_agent(all, "anybody"));
+	for (int t = 0; t < CONF_TRUSTS; t++) {
+		assert_int_equal(all->matrix[t][CONF_READ_ONLY], CONF_ALLOW);
+		assert_int_equal(all->matrix[t][CONF_UNKNOWN], CONF_DENY);
+	}
+	assert_int_equal(connector_tool(all, SLICE(CONNECTOR_SEARCH))->klass,
+	    CONF_READ_ONLY);
+	connector_set_free(set);
+	set = compile(BASE "tools_cache: off\ndeferred: true\n"
+	    "tools: { a: {}, b: { deferred: false } }\n");
+	c = &set->v[0];
+	assert_int_equal(c->tools_cache_ms, 0);
+	assert_true(connector_defers(c, SLICE("a")));
+	assert_false(connector_defers(c, SLICE("b")));
+	assert_true(connector_defers(c, SLICE("of no file")));
+	connector_set_free(set);
+	set = compile(BASE "tools_cache: 90s\n"
+	    "tools: { a: {}, b: { deferred: true } }\n");
+	c = &set->v[0];
+	assert_int_equal(c->tools_cache_ms, 90000);
+	assert_true(connector_defers_any(c));
+	assert_true(connector_defers(c, SLICE("b")));
+	assert_false(connector_defers(c, SLICE("a")));
 	connector_set_free(set);
 }
 
@@ -551,6 +671,48 @@ test_stdio(void **st)
 }
 
 static void
+test_builtin(void **st)
+{
+	struct connector_set *set = compile("name: x\nkind: builtin\n"
+	    "agents: [a]\ntools: { shell: { class: moderate } }\n"
+	    "context: { device_class: [own, strange], environment: [prod] }\n"
+	    "raise:\n  - { device_class: strange, to: moderate }\n"
+	    "  - { environment: prod, device_class: strange, tool: shell,"
+	    " to: dangerous }\n");
+	const struct connector_builtin *v = set->v[0].builtin;
+	struct slice shell = SLICE("shell"), own = SLICE("own"),
+	    strange = SLICE("strange"), prod = SLICE("prod"), none = { 0 };
+
+	(void)st;
+	assert_int_equal(set->v[0].kind, CONNECTOR_BUILTIN);
+	assert_int_equal(set->v[0].nhosts, 0);
+	assert_string_equal(set->v[0].via.host, "");
+	assert_null(connector_context_bad(v, own, prod));
+	assert_string_equal(connector_context_bad(v, none, prod),
+	    "device_class");
+	assert_string_equal(connector_context_bad(v, prod, prod),
+	    "device_class");
+	assert_string_equal(connector_context_bad(v, own, none),
+	    "environment");
+	assert_int_equal(connector_raised(v, shell, own, prod,
+	    CONF_MODERATE), CONF_MODERATE);
+	assert_int_equal(connector_raised(v, shell, strange, prod,
+	    CONF_READ_ONLY), CONF_DANGEROUS);
+	assert_int_equal(connector_raised(v, own, strange, prod,
+	    CONF_READ_ONLY), CONF_MODERATE);
+	assert_int_equal(connector_raised(v, own, strange, prod,
+	    CONF_DANGEROUS), CONF_DANGEROUS);
+	assert_int_equal(connector_raised(v, shell, strange, prod,
+	    CONF_UNKNOWN), CONF_UNKNOWN);
+	connector_set_free(set);
+	set = compile("name: x\nkind: builtin\nagents: [a]\n");
+	assert_null(connector_context_bad(set->v[0].builtin, none, none));
+	assert_string_equal(connector_context_bad(set->v[0].builtin, none,
+	    prod), "environment");
+	connector_set_free(set);
+}
+
+static void
 test_malformed_section(void **st)
 {
 	struct err err = { 0 };
@@ -595,12 +757,15 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_operations),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_redaction),
 		cmocka_unit_test(test_asks),
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_folder),
 		cmocka_unit_test(test_stdio),
+		cmocka_unit_test(test_builtin),
 		cmocka_unit_test(test_malformed_section),
 	};
 

@@ -102,6 +102,48 @@ test_policy_table(void **st)
 
 /* ---- action ------------------------------------------------------------- */
 
+/* Of methods whose arguments are all of params. */
+static void
+test_digest_without_state(void **st)
+{
+	static const struct {
+		const char *method, *one, *other;
+		bool same;
+	} cases[] = {
+		{ "prompts/get", "{\"name\":\"p\",\"requestState\":\"a\"}",
+		    "{\"name\": \"p\", \"requestState\": \"b\"}", true },
+		{ "prompts/get", "{\"requestState\":\"a\",\"name\":\"p\"}",
+		    "{\"name\":\"p\"}", true },
+		{ "resources/read", "{\"request\\u0053tate\":1}", "{}", true },
+		{ "resources/read", "{\"uri\":\"a\",\"requestState\":1}",
+		    "{\"uri\":\"b\",\"requestState\":1}", false },
+		/* Only as a member of params itself. */
+		{ "prompts/get", "{\"arguments\":{\"requestState\":\"a\"}}",
+		    "{\"arguments\":{\"requestState\":\"b\"}}", false },
+		/* Here it would be an argument. */
+		{ "tools/call", "{\"requestState\":1}", "{}", false },
+		{ "POST", "{\"requestState\":1}", "{}", false },
+		{ "prompts/get", "{\"requestState\":1", "{", false },
+	};
+	struct principal who = { .user = (char[]){ "u" },
+		.agent = (char[]){ "g" }, .session = (char[]){ "s" } };
+	uint8_t one[ACTION_DIGEST], other[ACTION_DIGEST];
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct action a = { .who = &who, .connector = "c",
+			.environment = "", .target = "x",
+			.method = slice_str(cases[i].method),
+			.arguments = slice_str(cases[i].one) };
+
+		action_digest(&a, one);
+		a.arguments = slice_str(cases[i].other);
+		action_digest(&a, other);
+		assert_int_equal(memcmp(one, other, ACTION_DIGEST) == 0,
+		    cases[i].same);
+	}
+}
+
 static void
 test_digest(void **st)
 {
@@ -232,6 +274,27 @@ static const char *const invalid[] = {
 	REQ("resources/read", "{\"name\":\"x\"}"),
 	REQ("resources/read", "{\"uri\":\"a\\/b\"}"),
 	REQ("admin/wipe", "[1]"),
+	/* no call, and still no array where an object is due */
+	REQ("tools/list", "[1]"),
+	REQ("ping", "\"x\""),
+	R2 "\"method\":\"notifications/x\",\"params\":[1]}",
+	REQ("tools/call", "{\"name\":\"x\",\"_meta\":[]}"),
+	REQ("tools/call", "{\"name\":\"x\",\"_meta\":{"
+	    "\"io.modelcontextprotocol/protocolVersion\":1}}"),
+	REQ("tools/call", "{\"name\":\"x\",\"_meta\":{"
+	    "\"io.modelcontextprotocol/protocolVersion\":"
+	    "\"2026\\u002d07-28\"}}"),
+	/* what readers that fold letters take for another key */
+	R2 "\"id\":1,\"method\":\"ping\",\"Method\":\"tools/call\"}",
+	R2 "\"id\":1,\"METHOD\":\"tools/call\",\"result\":{}}",
+	R2 "\"id\":1,\"method\":\"ping\",\"param\xc5\xbf\":{}}",
+	R2 "\"id\":1,\"method\":\"ping\",\"m\\u0045thod\":\"x\"}",
+	R2 "\"id\":1,\"method\":\"ping\",\"method\\u0000\":\"x\"}",
+	R2 "\"id\":1,\"method\":\"ping\",\"ID\":2}",
+	REQ("tools/call", "{\"name\":\"x\",\"Name\":\"y\"}"),
+	REQ("tools/call", "{\"name\":\"x\",\"argument\xc5\xbf\":{}}"),
+	REQ("tools/call", "{\"name\":\"x\",\"inputresponses\":{}}"),
+	REQ("tasks/get", "{\"tas\xe2\x84\xaaId\":\"x\"}"),
 	R2 "\"id\":1,\"method\":\"tools/call\"}",
 };
 
@@ -275,6 +338,10 @@ test_mcp_read(void **st)
 	    "{\"progressToken\":{}}}"), &m);
 	assert_int_equal(m.arguments, JSON_NONE);
 	assert_int_equal(m.progress_token.n, 0);
+	/* a tool's own arguments may be called what they like */
+	read_text(&d, REQ("tools/call", "{\"name\":\"x\",\"arguments\":"
+	    "{\"Name\":1,\"Method\":2},\"names\":1,\"nam\":2}"), &m);
+	assert_int_equal(m.kind, MCP_REQUEST);
 	read_text(&d, R2 "\"method\":\"notifications/cancelled\",\"params\":"
 	    "{\"requestId\":\"r\",\"reason\":\"x\"}}", &m);
 	assert_true(slice_is(m.cancel_id, "\"r\""));
@@ -448,6 +515,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_policy_table),
 		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_digest_without_state),
 		cmocka_unit_test(test_mcp_read),
 		cmocka_unit_test(test_mcp_write),
 		cmocka_unit_test(test_asks),

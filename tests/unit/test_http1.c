@@ -248,6 +248,19 @@ static const struct vector {
 	REQ("two Expects", DUPLICATE,
 	    POST("Expect: 100-continue\r\nExpect: 100-continue\r\n")),
 	REQ("Connection: Host", NOMINATED, GET(H "Connection: Host\r\n")),
+	REQ("another method", METHOD_OVERRIDE,
+	    GET(H "X-HTTP-Method-Override: DELETE\r\n")),
+	REQ("another method, twice", METHOD_OVERRIDE,
+	    GET(H "x-http-method: GET\r\nX-Method-Override: GET\r\n")),
+	REQ("another method, nominated", METHOD_OVERRIDE,
+	    GET(H "Connection: X-Original-Method\r\n"
+	    "X-Original-Method: PUT\r\n")),
+	REQ("another target", TARGET_OVERRIDE,
+	    GET(H "X-Original-URL: /a\r\n")),
+	REQ("another target, IIS", TARGET_OVERRIDE,
+	    GET(H "X-Rewrite-URL: /a\r\n")),
+	REQ("another target, with underscores", LOOKALIKE,
+	    GET(H "X_Original_URI: /a\r\n")),
 	REQ("Connection: Content-Length", NOMINATED,
 	    POST("Content-Length: 5\r\nConnection: close, content-LENGTH\r\n")),
 	REQ("Connection: Transfer-Encoding", NOMINATED,
@@ -724,13 +737,14 @@ test_path(void **state)
 {
 	static const char *const good[] = { "/", "/a", "/a/", "/a.b/..c/d..",
 		"/...", "/a%20b", "/%41", "/a%2Db", "/%C3%A9", "/a%25b",
-		"/a%2541", "/a;v=1/b", "/~x/@y:z", "/%e2%82%ac" };
+		"/a;v=1/b", "/~x/@y:z", "/%e2%82%ac" };
 	static const char *const bad[] = { "", "a", "*", "//", "//a", "/a//b",
 		"/a//", "/.", "/..", "/../a", "/a/./b", "/a/..", "/a/../",
 		"/%2e", "/%2E%2e/a", "/.%2e", "/a/%2e./b", "/..;/a",
 		"/..;x=1", "/%2e%2e;a", "/..%3b/a", "/a%2fb", "/a%2Fb", "/a%5cb", "/a%5C",
 		"/a\\b", "/%00", "/a%0d%0a", "/%7f", "/%", "/%2", "/%zz",
 		"/a%2g", "/%252e%252e/", "/%252f", "/%255c", "/%2500",
+		"/a%2541", "/a%252d", "/%257E",
 		"/%c0%ae", "/%f8", "/a b", "/\xc3\xa9", "/a\tb" };
 	const char *why;
 
@@ -744,6 +758,23 @@ test_path(void **state)
 			fail_msg("%s passed", bad[i]);
 		assert_non_null(why);
 		assert_false(http1_path_normal(slice_str(bad[i]), NULL));
+	}
+}
+
+static void
+test_path_plain(void **state)
+{
+	static const char *const cases[][2] = { { "/a", "/a" },
+		{ "/%41%7a%30", "/Az0" }, { "/%2D%5f%7E", "/-_~" },
+		{ "/a%20b", "/a%20b" }, { "/%C3%A9", "/%C3%A9" },
+		{ "/a%25b", "/a%25b" }, { "/%3B", "/%3B" } };
+	char out[64];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		size_t n = http1_path_plain(slice_str(cases[i][0]), out);
+
+		assert_true(slice_is(slice_make(out, n), cases[i][1]));
 	}
 }
 
@@ -1147,6 +1178,7 @@ main(void)
 		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_authority),
 		cmocka_unit_test(test_path),
+		cmocka_unit_test(test_path_plain),
 		cmocka_unit_test(test_chunked_splits),
 		cmocka_unit_test(test_body_ends),
 		cmocka_unit_test(test_body_limits),

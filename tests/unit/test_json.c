@@ -335,10 +335,43 @@ test_speed(void **st)
 	json_free(&d);
 }
 
+/* What is as deep as a body may be can be read inside an event. */
+static void
+test_inside(void **st)
+{
+	size_t n = json_limits_inside.depth;
+	struct json_doc d;
+	struct buf b;
+
+	(void)st;
+	json_init(&d);
+	buf_init(&b, 4096);
+	for (size_t deep = n; deep <= n + 1; deep++) {
+		buf_reset(&b);
+		for (size_t i = 0; i < deep; i++)
+			assert_int_equal(buf_add_char(&b, '['), 0);
+		for (size_t i = 0; i < deep; i++)
+			assert_int_equal(buf_add_char(&b, ']'), 0);
+		assert_int_equal(json_index(&d, buf_slice(&b),
+		    &json_limits_inside), deep == n ? JSON_OK : JSON_E_DEPTH);
+	}
+	buf_reset(&b);
+	for (size_t i = 0; i < n + JSON_DEPTH_AROUND; i++)
+		assert_int_equal(buf_add_str(&b, i < JSON_DEPTH_AROUND ?
+		    "{\"a\":" : "["), 0);
+	for (size_t i = n + JSON_DEPTH_AROUND; i-- > 0;)
+		assert_int_equal(buf_add_char(&b, i < JSON_DEPTH_AROUND ?
+		    '}' : ']'), 0);
+	assert_int_equal(json_index(&d, buf_slice(&b), NULL), JSON_OK);
+	buf_free(&b);
+	json_free(&d);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_inside),
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_access),
 		cmocka_unit_test(test_walk),

@@ -98,6 +98,24 @@ test_limit(void **st)
 	buf_free(&q);
 }
 
+static void
+test_has(void **state)
+{
+	static const char *const yes[] = { "_method=X", "a=b&_method=", "_method",
+		"%5Fmethod=1", "+_method=1", ".method=1", "_method[]=1",
+		"a&%5f%6Dethod", "_method%00x=1" };
+	static const char *const no[] = { "", "a=_method", "method=1",
+		"_methods=1", "_Method=1", "x_method=1", "&&=" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+		if (!params_has(slice_str(yes[i]), "_method"))
+			fail_msg("%s: not seen", yes[i]);
+	for (size_t i = 0; i < ARRAY_LEN(no); i++)
+		if (params_has(slice_str(no[i]), "_method"))
+			fail_msg("%s: seen", no[i]);
+}
+
 int
 main(void)
 {
@@ -106,6 +124,7 @@ main(void)
 		cmocka_unit_test(test_query),
 		cmocka_unit_test(test_names_are_unique),
 		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_has),
 	};
 	int r;
 

@@ -47,7 +47,7 @@ give_up(struct exchange *ex, struct gate *g,
 	jsonw_str(&w, "outcome", "cancelled");
 	jsonw_object_end(&w);
 	if (g->waiter != NULL)
-		gateapi_answer_held(g);		/* the next question will say it */
+		gateapi_answer_held(g);	/* the next question will say it */
 	gateapi_forget(g);
 	if (!gateapi_answer(ex, 200, buf_slice(&b)))
 		log_error("an answer of the gate API did not fit");
@@ -184,6 +184,7 @@ gateapi_receive(struct exchange *ex)
 	struct media m;
 	unsigned wait_s;
 
+	ex->gated = true;
 	ex->gate_verb = gateask_path(h->path, &ex->gate_call);
 	if (ex->gate_verb == GATEASK_NONE)
 		return refuse_form(ex, 404, "There are /v1/gate, "

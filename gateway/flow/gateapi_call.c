@@ -77,7 +77,8 @@ take_waiter(struct gate *g)
 }
 
 void
-gateapi_begin_json(struct jsonw *w, struct buf *b, const struct gate *g, size_t max)
+gateapi_begin_json(struct jsonw *w, struct buf *b, const struct gate *g,
+    size_t max)
 {
 	char id[UUID_TEXT_LEN];
 

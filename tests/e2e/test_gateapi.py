@@ -423,7 +423,7 @@ with suite.case("never reported: unknown; never fetched: cancelled"):
         "plain": {"kind": "builtin", "agents": ["*"],
                   "tools": {"read_file": {"class": "read-only"},
                             "browse": {"class": "dangerous"}}}},
-        conf={"limits": {"report_time": "1s"}})
+        conf={"limits": {"report_time": "1s"}, "proxies": 2})
     own = Api(brief, brief.session())
     silent = own.ask("read_file", connector="plain", context=None)[1]["call"]
     unfetched = own.ask("browse", connector="plain", context=None)[1]["call"]
@@ -434,6 +434,12 @@ with suite.case("never reported: unknown; never fetched: cancelled"):
     equal((e["status"], e["detail"]),
           ("cancelled", "The answer was never fetched."))
     equal(own.report(silent)[0], 404)
+    with suite.case("two proxies: on one connection a call is found again"):
+        for _ in range(4):
+            own = Api(brief, own.token)
+            call = own.ask("browse", connector="plain", context=None)[1]["call"]
+            equal(own.poll(call, 0)[0], 202)
+            equal(own.report(call, "cancelled")[0], 200)
     brief.close()
 
 def block(language):

@@ -421,7 +421,7 @@ add("what is for one connection, or names another reading", "h1", [
     ("Upgrade: websocket", "GET {target} HTTP/1.1\r\nHost: {host}\r\n{auth}"
      "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "
      "AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-     Refused("ambiguous-http", 400)),
+     Refused("websocket", 403)),
     ("HTTP/2 in the clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
      Refused(None, None)),
     ("Expect: another", P + "Expect: 200-ok\r\n" + LEN + "\r\n{body}",

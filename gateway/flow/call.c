@@ -248,7 +248,8 @@ on_body_time(void *ctx)
 static bool
 stream_the_rest(struct exchange *ex, struct slice data)
 {
-	if (ex->con->kind == CONNECTOR_MCP || ex->stdio ||
+	/* No connector: a request to the gate API. */
+	if (ex->con == NULL || ex->con->kind != CONNECTOR_REST ||
 	    !exchange_exception(ex, REASON_BODY_TOO_LARGE, "request"))
 		return false;
 	ex->gated = false;
@@ -339,6 +340,7 @@ call_receive(struct exchange *ex)
 		    read_body(ex))));
 	if (ex->c->inner != NULL)
 		gateapi_adopt(ex);
+	ex->message = ex->c->message;
 	ex->stdio = ex->c->kind == CONF_STDIO;
 	ex->mount = ex->stdio || ex->c->kind == CONF_MOUNT;
 	ex->bearer = ex->c->kind != CONF_EXPLICIT;
@@ -354,10 +356,9 @@ call_receive(struct exchange *ex)
 		return begin_tunnel(ex);
 	}
 	if (ex->req->method_id == HTTP1_M_TRACE ||
-	    ex->req->form == HTTP1_ASTERISK ||
-	    ex->req->upgrade == HTTP1_UPGRADE_WEBSOCKET)
+	    ex->req->form == HTTP1_ASTERISK)
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
-		    "TRACE, OPTIONS * and WebSocket upgrades are refused.");
+		    "TRACE and OPTIONS * are refused.");
 	if (!http1_path_normal(ex->req->path, &why))
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
 		    "The path can be read in two ways (%s).", why);
@@ -369,9 +370,14 @@ call_receive(struct exchange *ex)
 	if ((r = find_connector(ex)) != STEP_DONE)
 		return r;
 	ex->con_at = (size_t)(ex->con - ex->view->connectors->v);
+	if ((ex->req->upgrade == HTTP1_UPGRADE_WEBSOCKET &&
+	    websocket_receive(ex) != STEP_DONE) ||
+	    (ex->message && websocket_message_receive(ex) != STEP_DONE))
+		return STEP_REFUSE;
 	if (!ex->sse_post)
 		ex->up_query = ex->req->query;
-	if (!ex->mount && !ex->sse_post && ex->con->kind == CONNECTOR_MCP &&
+	if (!ex->mount && !ex->sse_post && !ex->message &&
+	    ex->con->kind == CONNECTOR_MCP &&
 	    (r = oldsse_guess(ex)) != STEP_DONE)
 		return r;
 	if ((r = choose_body(ex)) != STEP_DONE)
@@ -461,6 +467,9 @@ classify_mcp(struct exchange *ex)
 	    &json_limits_inside) != JSON_OK)
 		return exchange_unparseable(ex, json_error_text(ex->doc.error));
 	mcp_read(&ex->doc, 0, &ex->msg);
+	if (ex->msg.kind == MCP_BATCH && ex->message)
+		return exchange_refuse(ex, REASON_BATCH,
+		    "A WebSocket has none.");
 	if (ex->msg.kind == MCP_BATCH)
 		return batch_begin(ex);
 	if (ex->msg.kind == MCP_INVALID)
@@ -472,7 +481,7 @@ classify_mcp(struct exchange *ex)
 	a->tool = ex->msg.tool;
 	if (mcp_names_uri(ex->msg.method))
 		content_redact_uri(ex);
-	if (!ex->reclassify && revision_check(ex) != STEP_DONE)
+	if (!ex->reclassify && !ex->message && revision_check(ex) != STEP_DONE)
 		return STEP_REFUSE;
 	if (ex->msg.cancel_id.n > 0)
 		svc_cancel(ex);
@@ -511,6 +520,7 @@ call_classify(struct exchange *ex)
 	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
+	    ex->message ? websocket_classify(ex) :
 	    ex->con->kind == CONNECTOR_REST ? rest_classify(ex) :
 	    gateapi_classify(ex);
 	if (r == STEP_DONE && ex->whole)
@@ -804,6 +814,8 @@ call_hold(struct exchange *ex)
 		gateapi_held(ex);
 	else if (!ex->hold_stream && ex->keepalive == NULL)
 		begin_hold_stream(ex);
+	if (ex->message)
+		websocket_held(ex);
 	return STEP_WAIT;	/* the broker's verdict resumes it */
 }
 
@@ -849,9 +861,13 @@ call_record_decision(struct exchange *ex)
 	return STEP_WAIT;
 }
 
+/* --- RESPONSE, RECORD_OUTCOME ---------------------------------------------- */
+
 enum step_result
 call_response(struct exchange *ex)
 {
+	if (ex->message)
+		return websocket_respond(ex);
 	if (ex->con->builtin == NULL)	/* else its report is awaited */
 		relay_start(ex);
 	return STEP_WAIT;

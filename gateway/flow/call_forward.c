@@ -1,8 +1,5 @@
-/*
- * call_forward - the step FORWARD: the request's head as the upstream gets it,
- * written anew, and a connection to send it on. What the agent's head says of
- * the way, or of us, never goes further.
- */
+/* call_forward - the step FORWARD: a head written anew and the body as it was
+ * decided, to a connection of this principal. */
 #include "internal.h"
 
 #include <stdio.h>
@@ -46,6 +43,8 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id,
 			continue;
 		if (ex->mirror != NULL && mirror_is_param(f->name))
 			continue;
+		if (ex->ws != NULL && websocket_field(f->name))
+			continue;
 		if (version.p != NULL &&
 		    f->known == HTTP1_F_MCP_PROTOCOL_VERSION)
 			continue;
@@ -73,6 +72,8 @@ write_head(struct exchange *ex, struct slice session_id, struct slice event_id,
 		    version);
 	if (ex->cred_name.n > 0)
 		r |= http1_write_field(o, ex->cred_name, ex->cred_value);
+	if (ex->ws != NULL)
+		r |= websocket_write_request(ex, o);
 	if (ex->gated && h->framing != HTTP1_BODY_NONE)
 		r |= http1_write_framing(o, HTTP1_BODY_LENGTH, body.n);
 	else
@@ -111,32 +112,33 @@ forward(struct exchange *ex)
 {
 	const struct principal *p = &ex->session->who;
 	struct slice session_id, event_id, version = { 0 };
+	enum step_result r;
 	struct upstream_target t = {
 		.host = ex->c->tunnel ? ex->c->authority.host :
 		    ex->con->hosts[0].host,
 		.port = ex->c->tunnel ? ex->c->authority.port :
 		    ex->con->hosts[0].port,
-		.tls = ex->view->client_ctx[ex->con_at],
-		.pins = ex->con->pins, .npins = ex->con->npins };
+		.tls = (ex->ws != NULL ? ex->view->ws_ctx :
+		    ex->view->client_ctx)[ex->con_at],
+		.pins = ex->con->pins, .npins = ex->con->npins,
+		.fresh = ex->resent };
 	struct via_target via = { .host = ex->con->via.host,
 		.port = ex->con->via.port, .authorization = ex->via_value };
 	char port[U64_DIGITS];
 
 	if (via.host[0] != '\0')
 		t.via = &via;
+	if (ex->message)
+		return websocket_forward(ex);
 	if (ex->request_head_sent)
 		return STEP_DONE;
 	if (!revision_open_ids(ex, &session_id, &event_id))
 		return exchange_refuse(ex, REASON_SESSION_BINDING, "%s", "");
 	if (ex->action.operation == ACTION_LIST && lists_serve(ex))
 		return STEP_DONE;
-	if (ex->agg != NULL) {
-		enum step_result r = aggregate_open(ex);
-
-		if (r != STEP_DONE)
-			return r;
-		aggregate_ids(ex, &session_id, &version);
-	}
+	if (ex->agg != NULL && (r = aggregate_open(ex, &session_id,
+	    &version)) != STEP_DONE)
+		return r;
 	if (write_head(ex, session_id, event_id, version) != 0)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");
@@ -146,7 +148,8 @@ forward(struct exchange *ex)
 	struct slice bar = SLICE("|"), parts[] = { slice_str(ex->con->name),
 		bar, slice_str(t.host), SLICE(":"), slice_of_u64(t.port, port), bar,
 		slice_str(p->user), bar, slice_str(p->agent), bar,
-		slice_str(ex->view->name) };
+		slice_str(ex->view->name),
+		ex->ws != NULL ? SLICE("|ws") : SLICE("") };
 
 	t.key = arena_join(ex->a, parts, ARRAY_LEN(parts));
 	if (t.key.p == NULL)

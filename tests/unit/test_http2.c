@@ -241,6 +241,36 @@ test_windows(void **st)
 	end();
 }
 
+/* A head and much of its body come in one write, as a whole result does. */
+static void
+test_head_with_body(void **st)
+{
+	static char text[600000];
+	size_t n = (size_t)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n"
+	    "Content-Length: 500000\r\n\r\n"), at = 0, got = 0;
+	struct http2_stream *c;
+	ssize_t last, k;
+
+	(void)st;
+	memset(text + n, 'x', 500000);
+	begin();
+	c = ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	talk();
+	for (int i = 0; i < 1000 && at < n + 500000; i++) {
+		k = http2_write(sv.users[0].st, text + at, n + 500000 - at);
+		assert_true(k > 0 || k == TLS_WANT_WRITE);
+		if (k > 0)
+			at += (size_t)k;
+		talk();
+		got += strlen(text_of(c, &last));
+		talk();
+	}
+	assert_int_equal(at, n + 500000);
+	assert_int_equal(got, n + 500000);
+	assert_int_equal(last, TLS_EOF);
+	end();
+}
+
 static void
 test_reset(void **st)
 {
@@ -337,6 +367,53 @@ test_room(void **st)
 	talk();
 	assert_false(http2_has_room(cl.h));
 	assert_false(http2_done(cl.h));		/* streams still run */
+	end();
+}
+
+/* What was certainly not processed (RFC 9113, 8.7). */
+static void
+test_unprocessed(void **st)
+{
+	static const uint8_t away[] = { 0, 0, 8, 7, 0, 0, 0, 0, 0,
+		0, 0, 0, 1, 0, 0, 0, 0 };	/* the last one is stream 1 */
+	const char *text = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct http2_stream *c[2];
+
+	(void)st;
+	begin();
+	sv.accept = 0;
+	c[0] = ask(text);
+	talk();
+	assert_true(http2_refused(c[0]));
+	end();
+	begin();
+	c[0] = ask(text);
+	c[1] = ask(text);
+	talk();
+	assert_false(http2_refused(c[0]) || http2_refused(c[1]));
+	assert_int_equal(http2_recv(cl.h, slice_make(away, sizeof(away))), 0);
+	assert_false(http2_refused(c[0]));
+	assert_true(http2_refused(c[1]));
+	/* Of what was sent before the connection ended nothing is known. */
+	http2_free(cl.h);
+	cl.h = NULL;
+	assert_false(http2_refused(c[0]));
+	assert_true(http2_lost(c[0]));
+	assert_false(http2_lost(c[1]));
+	end();
+	begin();
+	talk();
+	c[0] = ask(text);		/* it never left */
+	http2_free(cl.h);
+	cl.h = NULL;
+	assert_true(http2_refused(c[0]));
+	end();
+	begin();
+	c[0] = ask(text);
+	talk();
+	http2_cut(c[0]);		/* our own reset says nothing */
+	talk();
+	assert_false(http2_refused(c[0]));
 	end();
 }
 
@@ -488,10 +565,12 @@ main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_unknown_length),
 		cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_head_with_body),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_connection_goes),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_unprocessed),
 		cmocka_unit_test(test_bad_text),
 		cmocka_unit_test(test_floods),
 		cmocka_unit_test(test_rapid_reset),

@@ -692,18 +692,19 @@ with suite.case("the client closes: its code, without its words"):
     until("the server saw it", lambda: len(server.closed) > n)
     equal(server.closed[-1], (4002, ""))
     o = gw.event(type="call.outcome", connector="chat", tool="chat",
-                 http_status=101)
-    equal(o["status"], "ok", repr(o))
+                 result="echo: x")
+    equal((o["status"], o["http_status"]), ("ok", 101), repr(o))
 
 with suite.case("the agent vanishes: the server's connection ends"):
     s, _ = raw()
-    s.sendall(frame(1, b"x"))
-    until("it arrived", lambda: server.got[-1] == "x")
+    s.sendall(frame(1, b"gone soon"))
+    until("it arrived", lambda: server.got[-1] == "gone soon")
+    d = gw.event(type="call.decision", arguments={"message": "gone soon"})
     n = len(server.closed)
     s.close()
     until("the server saw it", lambda: len(server.closed) > n)
-    equal(gw.event(type="call.outcome", connector="chat", tool="chat",
-                   status="cut")["http_status"], 101)
+    o = gw.event(type="call.outcome", call=d["in_call"])
+    equal((o["status"], o["http_status"]), ("cut", 101))
 
 with suite.case("binary: allow"):
     with dial("/binary") as ws:
@@ -792,7 +793,7 @@ with suite.case("a flood from the server stops at a kill"):
     rest_of_it = recv_all(s, 10)
     check(len(rest_of_it) < 64 << 20, f"{len(rest_of_it)} bytes")
     gw.event(type="call.outcome", connector="chat", tool="chat",
-             status="cut")
+             status="cut", reason="killed")
     gw.cli("revive", "connector/chat", "--reason", "test")
     s.close()
 

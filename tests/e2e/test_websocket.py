@@ -823,13 +823,22 @@ with suite.case("HTTP/2: extended CONNECT is refused by its name"):
     has(gw.event(type="connection.refused", where=lambda e: "CONNECT" in
                  e.get("detail", ""))["detail"], "extended CONNECT")
 
+
+def shut(path):
+    """Is it refused by now? The proxy takes a reload a little later than its
+    parent."""
+    try:
+        dial(path).close()
+        return False
+    except InvalidStatus:
+        return True
+
+
 with suite.case("a reload that shuts it: the next message is refused"):
     with dial("/held") as ws:
         gw.connector("held", {**rest("/held"), "websocket": "refuse"})
-        before = gw.log().count("in force")
         gw.proc.send_signal(1)
-        until("it is in force", lambda: gw.log().count("in force") >=
-              before + 3)
+        until("it is in force", lambda: shut("/held"))
         ws.send("x")
         ended(ws, 1008, "websocket")
 
@@ -837,10 +846,8 @@ with suite.case("a connector that is gone: the next message is refused"):
     with dial("/chat") as ws:
         ask(ws, "x")
         (gw.dir / "connectors.d/chat.yaml").unlink()
-        before = gw.log().count("in force")
         gw.proc.send_signal(1)
-        until("it is in force", lambda: gw.log().count("in force") >=
-              before + 3)
+        until("it is in force", lambda: shut("/chat"))
         n = len(server.got)
         ws.send("y")
         ended(ws, 1008, "uncatalogued-host")

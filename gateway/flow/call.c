@@ -248,7 +248,8 @@ on_body_time(void *ctx)
 static bool
 stream_the_rest(struct exchange *ex, struct slice data)
 {
-	if (ex->con->kind == CONNECTOR_MCP || ex->stdio ||
+	/* No connector: a request to the gate API. */
+	if (ex->con == NULL || ex->con->kind != CONNECTOR_REST ||
 	    !exchange_exception(ex, REASON_BODY_TOO_LARGE, "request"))
 		return false;
 	ex->gated = false;

@@ -112,6 +112,7 @@ forward(struct exchange *ex)
 {
 	const struct principal *p = &ex->session->who;
 	struct slice session_id, event_id, version = { 0 };
+	enum step_result r;
 	struct upstream_target t = {
 		.host = ex->c->tunnel ? ex->c->authority.host :
 		    ex->con->hosts[0].host,
@@ -135,13 +136,9 @@ forward(struct exchange *ex)
 		return exchange_refuse(ex, REASON_SESSION_BINDING, "%s", "");
 	if (ex->action.operation == ACTION_LIST && lists_serve(ex))
 		return STEP_DONE;
-	if (ex->agg != NULL) {
-		enum step_result r = aggregate_open(ex);
-
-		if (r != STEP_DONE)
-			return r;
-		aggregate_ids(ex, &session_id, &version);
-	}
+	if (ex->agg != NULL && (r = aggregate_open(ex, &session_id,
+	    &version)) != STEP_DONE)
+		return r;
 	if (write_head(ex, session_id, event_id, version) != 0)
 		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
 		    "The request does not fit.");

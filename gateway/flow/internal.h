@@ -733,11 +733,11 @@ enum step_result aggregate_classify(struct exchange *ex);
 /* FORWARD: of what /mcp answers itself; of a routed call, the session with its
  * server, and what names it. */
 enum step_result aggregate_answer(struct exchange *ex);
-enum step_result aggregate_open(struct exchange *ex);
-void aggregate_ids(struct exchange *ex, struct slice *session_r,
+enum step_result aggregate_open(struct exchange *ex, struct slice *session_r,
     struct slice *version_r);
-/* The server does not know that session. True: try again, once. */
-bool aggregate_lost(struct exchange *ex);
+/* A routed request got 400 or 404. NULL: it is sent once more; else why it is
+ * refused. */
+const char *aggregate_lost(struct exchange *ex);
 /* Mcp-Session-Id as whoever asked gets it. */
 int aggregate_write_session(struct exchange *ex, struct buf *out);
 /* A message to ex's server in the same session. */

@@ -268,24 +268,6 @@ begin_body(struct exchange *ex)
 	ex->mode = RESP_WHOLE;
 }
 
-/* 404 says that the server has no such session (any more) and ran nothing, as
- * the specification has it; some say 400, which could mean anything. Neither
- * is about the agent's own session, and it must not be taken for that. */
-static void
-session_lost(struct exchange *ex)
-{
-	unsigned status = ex->resp->status;
-	bool open = aggregate_lost(ex);
-
-	if (open && (status == 404 || ex->action.operation != ACTION_CALL))
-		resend_soon(ex);
-	else
-		refuse_response(ex, REASON_UPSTREAM, status == 404 ?
-		    "(it has lost the session that this call was made in)" :
-		    "(it does not take this request; the next one is made in "
-		    "another session)");
-}
-
 /* A head that speaks to us, not to the agent, or that cannot be had whole. */
 static void
 on_head(struct exchange *ex)
@@ -308,7 +290,10 @@ on_head(struct exchange *ex)
 	}
 	if (ex->agg != NULL && !ex->whole && (h->status == 400 ||
 	    h->status == 404) && ex->req->method_id == HTTP1_M_POST) {
-		session_lost(ex);
+		const char *why = aggregate_lost(ex);
+
+		if (why != NULL)
+			refuse_response(ex, REASON_UPSTREAM, why);
 		return;
 	}
 	http1_body_init(&ex->resp_body, h->framing, h->length);

@@ -692,18 +692,19 @@ with suite.case("the client closes: its code, without its words"):
     until("the server saw it", lambda: len(server.closed) > n)
     equal(server.closed[-1], (4002, ""))
     o = gw.event(type="call.outcome", connector="chat", tool="chat",
-                 http_status=101)
-    equal(o["status"], "ok", repr(o))
+                 result="echo: x")
+    equal((o["status"], o["http_status"]), ("ok", 101), repr(o))
 
 with suite.case("the agent vanishes: the server's connection ends"):
     s, _ = raw()
-    s.sendall(frame(1, b"x"))
-    until("it arrived", lambda: server.got[-1] == "x")
+    s.sendall(frame(1, b"gone soon"))
+    until("it arrived", lambda: server.got[-1] == "gone soon")
+    d = gw.event(type="call.decision", arguments={"message": "gone soon"})
     n = len(server.closed)
     s.close()
     until("the server saw it", lambda: len(server.closed) > n)
-    equal(gw.event(type="call.outcome", connector="chat", tool="chat",
-                   status="cut")["http_status"], 101)
+    o = gw.event(type="call.outcome", call=d["in_call"])
+    equal((o["status"], o["http_status"]), ("cut", 101))
 
 with suite.case("binary: allow"):
     with dial("/binary") as ws:
@@ -792,7 +793,7 @@ with suite.case("a flood from the server stops at a kill"):
     rest_of_it = recv_all(s, 10)
     check(len(rest_of_it) < 64 << 20, f"{len(rest_of_it)} bytes")
     gw.event(type="call.outcome", connector="chat", tool="chat",
-             status="cut")
+             status="cut", reason="killed")
     gw.cli("revive", "connector/chat", "--reason", "test")
     s.close()
 
@@ -822,13 +823,22 @@ with suite.case("HTTP/2: extended CONNECT is refused by its name"):
     has(gw.event(type="connection.refused", where=lambda e: "CONNECT" in
                  e.get("detail", ""))["detail"], "extended CONNECT")
 
+
+def shut(path):
+    """Is it refused by now? The proxy takes a reload a little later than its
+    parent."""
+    try:
+        dial(path).close()
+        return False
+    except InvalidStatus:
+        return True
+
+
 with suite.case("a reload that shuts it: the next message is refused"):
     with dial("/held") as ws:
         gw.connector("held", {**rest("/held"), "websocket": "refuse"})
-        before = gw.log().count("in force")
         gw.proc.send_signal(1)
-        until("it is in force", lambda: gw.log().count("in force") >=
-              before + 3)
+        until("it is in force", lambda: shut("/held"))
         ws.send("x")
         ended(ws, 1008, "websocket")
 
@@ -836,10 +846,8 @@ with suite.case("a connector that is gone: the next message is refused"):
     with dial("/chat") as ws:
         ask(ws, "x")
         (gw.dir / "connectors.d/chat.yaml").unlink()
-        before = gw.log().count("in force")
         gw.proc.send_signal(1)
-        until("it is in force", lambda: gw.log().count("in force") >=
-              before + 3)
+        until("it is in force", lambda: shut("/chat"))
         n = len(server.got)
         ws.send("y")
         ended(ws, 1008, "uncatalogued-host")

@@ -138,6 +138,10 @@ unpack_connector(struct unpack *u, struct connector *c)
 	c->tools_cache_ms = unpack_i64(u);
 	c->deferred = unpack_u8(u) != 0;
 	unpack_via(u, &c->via);
+	c->http.h2_agents = unpack_u8(u) != 0;
+	c->http.h2_upstream = unpack_u8(u) != 0;
+	c->http.websocket = unpack_u8(u) == 1;
+	c->http.ws_binary = unpack_u8(u) == 1;
 	c->off_arguments = unpack_off(u);
 	c->off_results = unpack_off(u);
 	n = unpack_count(u, 6);
@@ -332,6 +336,20 @@ connector_at(const struct connector_set *s, const char *host, uint16_t port,
 		}
 	}
 	return best;
+}
+
+bool
+connector_h2_at(const struct connector_set *s, const char *host, uint16_t port)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct connector *c = &s->v[i];
+
+		for (size_t k = 0; k < c->nhosts && !c->http.h2_agents; k++)
+			if (c->hosts[k].port == port &&
+			    strcmp(c->hosts[k].host, host) == 0)
+				return false;
+	}
+	return true;
 }
 
 bool

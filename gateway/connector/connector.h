@@ -16,6 +16,8 @@
  *   agents: [coder, triage]       # who may use it; "*" all; empty is refused
  *   credential: { name: gh, type: bearer }   # or type: header, header: X-Api-Key, template: "{}"
  *   upstream_proxy: { url: http://proxy:3128, credential: px }  # or direct
+ *   http2: off                    # or { agents: off, upstream: off }
+ *   websocket: inspect            # or refuse; or { messages: inspect, binary: allow }
  *   media: stream                 # bodies that cannot be inspected; or deny
  *   log_result: 65536             # bytes of a result kept in the ledger
  *   tools_cache: 10m              # mcp: how long its tool lists are remembered; or off
@@ -146,6 +148,12 @@ struct connector_via {
 	char *credential;		/* name, "" when none */
 };
 
+/* What is spoken besides HTTP/1.1; h2 is offered by ALPN. */
+struct connector_http {
+	bool h2_agents, h2_upstream;
+	bool websocket, ws_binary;	/* false: refused */
+};
+
 struct connector {
 	char *name, *path, *owner, *purpose, *vendor, *source, *reviewer,
 	    *review_by, *data_class, *risk, *environment, *ca_pem, *graphql;
@@ -165,6 +173,7 @@ struct connector {
 	char *credential;		/* name, "" when none */
 	char *cred_type, *cred_header, *cred_template;
 	struct connector_via via;
+	struct connector_http http;
 	int64_t log_result;
 	int64_t tools_cache_ms;		/* 0: off */
 	/* NULL: every rule acts on what goes out, on what comes back. */
@@ -208,6 +217,10 @@ struct connector *connector_named(const struct connector_set *s,
  * path is the longest prefix of `path` (path.p NULL: any). */
 struct connector *connector_at(const struct connector_set *s,
     const char *host, uint16_t port, struct slice path);
+/* May an agent's TLS to this host choose HTTP/2? It is agreed on before there
+ * is a path, so every connector of the host has a say. */
+bool connector_h2_at(const struct connector_set *s, const char *host,
+    uint16_t port);
 bool connector_allows_agent(const struct connector *c, const char *agent);
 /* The configured tool, or the operation of this name, or NULL. */
 const struct connector_tool *connector_tool(const struct connector *c,

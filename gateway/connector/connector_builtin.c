@@ -155,7 +155,8 @@ connector_builtin_read(const struct yaml_doc *d, const struct yaml_node *root,
 {
 	static const char *const others[] = { "url", "hosts", "pin", "ca",
 		"credential", "upstream_proxy", "media", "operations",
-		"graphql", "server_requests", "tools_cache", "deferred" };
+		"graphql", "server_requests", "tools_cache", "deferred",
+		"http2", "websocket" };
 	static const char *const own[] = { "context", "raise" };
 	static const char *const words[] = { "device_class", "environment" };
 	const struct yaml_node *context = yaml_get(root, "context");

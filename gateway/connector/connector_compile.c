@@ -1,6 +1,7 @@
 /* connector_compile - the compiler's half of connector.h: YAML to sections. */
 #include "connector.h"
 #include "connector_builtin.h"
+#include "connector_http.h"
 #include "connector_lists.h"
 #include "connector_stdio.h"
 #include "connector_via.h"
@@ -31,7 +32,7 @@ static const char *const keys[] = { "name", "kind", "url", "hosts", "pin",
 	"deferred", "redaction",
 	"server_requests", "matrix", "tools", "operations", "graphql",
 	"command", "digest", "directory", "read", "allow", "env", "network",
-	"context", "raise" };
+	"http2", "websocket", "context", "raise" };
 
 static bool
 name_ok(const char *s)
@@ -659,6 +660,8 @@ read_connector(const struct conf *conf, const struct redact *rules,
 	    not_our_own(d, root, c, err) != 0 ||
 	    read_credential(d, root, c, err) != 0 ||
 	    connector_via_read(d, root, conf, &c->via, err) != 0 ||
+	    connector_http_read(d, root, c->kind == CONNECTOR_MCP,
+	    &c->http, err) != 0 ||
 	    read_redaction(d, root, rules, c, err) != 0 ||
 	    read_asks(d, root, c, err) != 0 ||
 	    connector_lists_read(d, root, c, err) != 0 ||
@@ -732,6 +735,7 @@ pack_connector(struct buf *b, const struct connector *c)
 	pack_i64(b, c->tools_cache_ms);
 	pack_u8(b, c->deferred);
 	connector_via_pack(b, &c->via);
+	connector_http_pack(b, &c->http);
 	pack_off(b, c->off_arguments);
 	pack_off(b, c->off_results);
 	pack_u32(b, (uint32_t)c->nhosts);

@@ -66,7 +66,8 @@ connector_stdio_read(const struct yaml_doc *d, const struct yaml_node *root,
 {
 	static const char *const networks[] = { "off", "host" };
 	static const char *const others[] = { "url", "hosts", "pin", "ca",
-		"credential", "upstream_proxy", "media", "operations", "graphql" };
+		"credential", "upstream_proxy", "media", "operations", "graphql",
+		"http2", "websocket" };
 	int network = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)

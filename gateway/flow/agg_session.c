@@ -357,7 +357,7 @@ on_open(void *ctx, struct conn *c, struct slice data, bool end)
 	opened(up, ok);
 }
 
-enum step_result
+static enum step_result
 agg_open(struct exchange *ex)
 {
 	struct agg_up *up = agg_up_of(ex);
@@ -389,31 +389,44 @@ agg_open(struct exchange *ex)
 	return STEP_WAIT;
 }
 
-void
-aggregate_ids(struct exchange *ex, struct slice *session_r,
+enum step_result
+aggregate_open(struct exchange *ex, struct slice *session_r,
     struct slice *version_r)
 {
+	enum step_result r = agg_open(ex);
 	const struct agg_up *up = agg_up_of(ex);
 
-	*session_r = up->session == NULL ? slice_make(NULL, 0) :
-	    slice_str(up->session);
-	*version_r = up->version == NULL ? slice_make(NULL, 0) :
-	    slice_str(up->version);
+	if (r == STEP_DONE && up->session != NULL)
+		*session_r = slice_str(up->session);
+	if (r == STEP_DONE && up->version != NULL)
+		*version_r = slice_str(up->version);
+	return r;
 }
 
-/* The server does not know its session (any more): nothing has run. */
-bool
+/* --- sessions that a server has lost --------------------------------------------------- */
+
+/* 404 says that the server has no such session (any more) and ran nothing, as
+ * the specification has it; some say 400, which could mean anything. Neither
+ * is about the agent's own session, and it must not be taken for that. */
+const char *
 aggregate_lost(struct exchange *ex)
 {
 	struct agg_up *up = agg_up_of(ex);
+	bool nothing_ran = ex->resp->status == 404 ||
+	    ex->action.operation != ACTION_CALL;
 
-	if (up->state != AGG_OPEN)
-		return false;
-	forget(up);
-	if (ex->agg_retried)
-		return false;
-	ex->agg_retried = true;
-	return true;
+	if (up->state == AGG_OPEN) {
+		forget(up);
+		if (nothing_ran && !ex->agg_retried) {
+			ex->agg_retried = true;
+			resend_soon(ex);
+			return NULL;
+		}
+	}
+	return ex->resp->status == 404 ?
+	    "(it has lost the session that this call was made in)" :
+	    "(it does not take this request; the next one is made in another "
+	    "session)";
 }
 
 /* --- ending, telling ------------------------------------------------------------------ */

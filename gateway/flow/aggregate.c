@@ -338,12 +338,6 @@ aggregate_answer(struct exchange *ex)
 	return s == NULL ? STEP_REFUSE : agg_list_begin(ex, s);
 }
 
-enum step_result
-aggregate_open(struct exchange *ex)
-{
-	return agg_open(ex);
-}
-
 int
 aggregate_write_session(struct exchange *ex, struct buf *out)
 {

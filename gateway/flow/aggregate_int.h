@@ -51,9 +51,8 @@ struct agg *agg_new(struct flow *f);
 /* Of this id, known or not. *owned* NULL: it has ended. */
 struct agg *agg_find(struct flow *f, struct slice id);
 void agg_end(struct agg *a);
-/* The session with ex->con's server. DONE: it is there. */
+/* The session with ex->con's server, open or not. */
 struct agg_up *agg_up_of(struct exchange *ex);
-enum step_result agg_open(struct exchange *ex);
 /* A message of our own to a connector's mount, in the name of ex. NULL: the
  * proxy stops, or it does not fit. */
 struct conn *agg_send(struct conn *like, struct agg *a,

@@ -229,8 +229,8 @@ tell_server(struct exchange *ex, struct slice id)
 	buf_init(&b, 65536);
 	mcp_write_error(&b, id, MCP_CODE_DENIED, reason_text(REASON_ASKED),
 	    reason_word(REASON_ASKED), NULL);
-	if (b.full || conn_inner(ex->c, ex, buf_slice(&b), on_told,
-	    NULL) == NULL)
+	if (b.full || (ex->ws != NULL ? websocket_tell_server(ex, buf_slice(&b)) !=
+	    0 : conn_inner(ex->c, ex, buf_slice(&b), on_told, NULL) == NULL))
 		log_warn("the server %s asked what it may not and could not be "
 		    "told", ex->con->name);
 	buf_free(&b);
@@ -241,7 +241,7 @@ on_request(struct exchange *ex, const struct json_doc *d)
 {
 	int r = judge(ex, d, 0);
 
-	if (r != 1 || ex->mode != RESP_SSE)
+	if (r != 1 || (ex->mode != RESP_SSE && ex->mode != RESP_WS))
 		return r == 0 ? 0 : -1;
 	tell_server(ex, json_raw(d, json_member(d, 0, "id")));
 	ex->reason = REASON_NONE;	/* the call itself goes on */

@@ -248,7 +248,8 @@ on_body_time(void *ctx)
 static bool
 stream_the_rest(struct exchange *ex, struct slice data)
 {
-	if (ex->con->kind == CONNECTOR_MCP || ex->stdio ||
+	/* No connector: a request to the gate API. */
+	if (ex->con == NULL || ex->con->kind != CONNECTOR_REST ||
 	    !exchange_exception(ex, REASON_BODY_TOO_LARGE, "request"))
 		return false;
 	ex->gated = false;
@@ -339,6 +340,7 @@ call_receive(struct exchange *ex)
 		    read_body(ex))));
 	if (ex->c->inner != NULL)
 		gateapi_adopt(ex);
+	ex->message = ex->c->message;
 	ex->stdio = ex->c->kind == CONF_STDIO;
 	ex->mount = ex->stdio || ex->c->kind == CONF_MOUNT;
 	ex->bearer = ex->c->kind != CONF_EXPLICIT;
@@ -354,10 +356,9 @@ call_receive(struct exchange *ex)
 		return begin_tunnel(ex);
 	}
 	if (ex->req->method_id == HTTP1_M_TRACE ||
-	    ex->req->form == HTTP1_ASTERISK ||
-	    ex->req->upgrade == HTTP1_UPGRADE_WEBSOCKET)
+	    ex->req->form == HTTP1_ASTERISK)
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
-		    "TRACE, OPTIONS * and WebSocket upgrades are refused.");
+		    "TRACE and OPTIONS * are refused.");
 	if (!http1_path_normal(ex->req->path, &why))
 		return exchange_refuse(ex, REASON_AMBIGUOUS,
 		    "The path can be read in two ways (%s).", why);
@@ -369,9 +370,14 @@ call_receive(struct exchange *ex)
 	if ((r = find_connector(ex)) != STEP_DONE)
 		return r;
 	ex->con_at = (size_t)(ex->con - ex->view->connectors->v);
+	if ((ex->req->upgrade == HTTP1_UPGRADE_WEBSOCKET &&
+	    websocket_receive(ex) != STEP_DONE) ||
+	    (ex->message && websocket_message_receive(ex) != STEP_DONE))
+		return STEP_REFUSE;
 	if (!ex->sse_post)
 		ex->up_query = ex->req->query;
-	if (!ex->mount && !ex->sse_post && ex->con->kind == CONNECTOR_MCP &&
+	if (!ex->mount && !ex->sse_post && !ex->message &&
+	    ex->con->kind == CONNECTOR_MCP &&
 	    (r = oldsse_guess(ex)) != STEP_DONE)
 		return r;
 	if ((r = choose_body(ex)) != STEP_DONE)
@@ -461,6 +467,9 @@ classify_mcp(struct exchange *ex)
 	    &json_limits_inside) != JSON_OK)
 		return exchange_unparseable(ex, json_error_text(ex->doc.error));
 	mcp_read(&ex->doc, 0, &ex->msg);
+	if (ex->msg.kind == MCP_BATCH && ex->message)
+		return exchange_refuse(ex, REASON_BATCH,
+		    "A WebSocket has none.");
 	if (ex->msg.kind == MCP_BATCH)
 		return batch_begin(ex);
 	if (ex->msg.kind == MCP_INVALID)
@@ -472,7 +481,7 @@ classify_mcp(struct exchange *ex)
 	a->tool = ex->msg.tool;
 	if (mcp_names_uri(ex->msg.method))
 		content_redact_uri(ex);
-	if (!ex->reclassify && revision_check(ex) != STEP_DONE)
+	if (!ex->reclassify && !ex->message && revision_check(ex) != STEP_DONE)
 		return STEP_REFUSE;
 	if (ex->msg.cancel_id.n > 0)
 		svc_cancel(ex);
@@ -511,6 +520,7 @@ call_classify(struct exchange *ex)
 	content_redact_target(ex);
 	a->target = ex->target == NULL ? "" : ex->target;
 	r = ex->con->kind == CONNECTOR_MCP ? classify_mcp(ex) :
+	    ex->message ? websocket_classify(ex) :
 	    ex->con->kind == CONNECTOR_REST ? rest_classify(ex) :
 	    gateapi_classify(ex);
 	if (r == STEP_DONE && ex->whole)
@@ -804,6 +814,8 @@ call_hold(struct exchange *ex)
 		gateapi_held(ex);
 	else if (!ex->hold_stream && ex->keepalive == NULL)
 		begin_hold_stream(ex);
+	if (ex->message)
+		websocket_held(ex);
 	return STEP_WAIT;	/* the broker's verdict resumes it */
 }
 
@@ -849,168 +861,13 @@ call_record_decision(struct exchange *ex)
 	return STEP_WAIT;
 }
 
-/* --- FORWARD -------------------------------------------------------------------- */
-
-static int
-write_head(struct exchange *ex, struct slice session_id, struct slice event_id,
-    struct slice version)
-{
-	struct buf *o = &ex->uout;
-	const struct http1_head *h = ex->req;
-	struct slice body = ex->new_body.len > 0 ? buf_slice(&ex->new_body) :
-	    buf_slice(&ex->body);
-	struct http1_authority au = { 0 };
-	int r = 0;
-
-	/* Room for most heads at once, instead of growing into it. */
-	if (buf_reserve(o, body.n + 2048) == NULL)
-		return -1;
-	if (ex->c->tunnel)
-		au = ex->c->authority;
-	else
-		snprintf(au.host, sizeof(au.host), "%s", ex->stdio ?
-		    ex->con->name : ex->con->hosts[0].host);
-	au.host_n = (uint16_t)strlen(au.host);
-	au.kind = strchr(au.host, ':') != NULL ? HTTP1_HOST_V6 :
-	    HTTP1_HOST_NAME;
-	if (!ex->c->tunnel && !ex->stdio)
-		au.port = ex->con->hosts[0].port;
-	if (au.port == (ex->con->tls ? 443 : 80))
-		au.port = 0;
-	r |= http1_write_request(o, h->method, ex->up_path, ex->up_query);
-	r |= http1_write_host(o, &au);
-	for (unsigned i = 0; i < h->field_n; i++) {
-		const struct http1_field *f = &h->fields[i];
-
-		if (!http1_field_kept(f) || f->known == HTTP1_F_ACCEPT_ENCODING
-		    || f->known == HTTP1_F_RANGE ||
-		    f->known == HTTP1_F_MCP_SESSION_ID ||
-		    f->known == HTTP1_F_LAST_EVENT_ID ||
-		    http1_field_of_proxy(f))
-			continue;
-		if (ex->mirror != NULL && mirror_is_param(f->name))
-			continue;
-		if (version.p != NULL &&
-		    f->known == HTTP1_F_MCP_PROTOCOL_VERSION)
-			continue;
-		/* Our own token, where it comes in Authorization; a credential
-		 * of ours replaces what the agent brought. */
-		if (f->known == HTTP1_F_AUTHORIZATION && ex->bearer)
-			continue;
-		if (ex->cred_name.n > 0 && slice_eq_nocase(f->name,
-		    ex->cred_name))
-			continue;
-		if (f->known == HTTP1_F_CONTENT_ENCODING && ex->gated &&
-		    ex->body_coded)
-			continue;
-		r |= http1_write_field(o, f->name, f->value);
-	}
-	r |= http1_write_field(o, SLICE("Accept-Encoding"), SLICE("identity"));
-	if (ex->mirror != NULL)
-		r |= revision_write_params(ex, o);
-	if (session_id.p != NULL)
-		r |= http1_write_field(o, SLICE("Mcp-Session-Id"), session_id);
-	if (event_id.p != NULL)
-		r |= http1_write_field(o, SLICE("Last-Event-ID"), event_id);
-	if (version.p != NULL)
-		r |= http1_write_field(o, SLICE("MCP-Protocol-Version"),
-		    version);
-	if (ex->cred_name.n > 0)
-		r |= http1_write_field(o, ex->cred_name, ex->cred_value);
-	if (ex->gated && h->framing != HTTP1_BODY_NONE)
-		r |= http1_write_framing(o, HTTP1_BODY_LENGTH, body.n);
-	else
-		r |= http1_write_framing(o, h->framing, h->length);
-	r |= http1_write_end(o);
-	if (ex->gated)
-		r |= buf_add_slice(o, body);
-	else if (ex->body.len > 0)	/* read before it was too large */
-		r |= http1_write_chunk(o, body);
-	return r;
-}
-
-static void
-on_upstream(void *ctx, struct upstream *u, enum reason reason,
-    const char *detail)
-{
-	struct exchange *ex = ctx;
-
-	ex->ureq = NULL;
-	if (u != NULL)
-		away_connected(ex);
-	else if (reason == REASON_UPSTREAM)
-		away_failed(ex, detail);
-	if (u == NULL) {
-		exchange_refuse(ex, reason, "%s", detail);
-		exchange_answer_refusal(ex);
-		return;
-	}
-	ex->u = u;
-	if (!ex->running)
-		exchange_resume(ex);
-}
-
-static enum step_result
-forward(struct exchange *ex)
-{
-	const struct principal *p = &ex->session->who;
-	struct slice session_id, event_id, version = { 0 };
-	struct upstream_target t = {
-		.host = ex->c->tunnel ? ex->c->authority.host :
-		    ex->con->hosts[0].host,
-		.port = ex->c->tunnel ? ex->c->authority.port :
-		    ex->con->hosts[0].port,
-		.tls = ex->view->client_ctx[ex->con_at],
-		.pins = ex->con->pins, .npins = ex->con->npins };
-	struct via_target via = { .host = ex->con->via.host,
-		.port = ex->con->via.port, .authorization = ex->via_value };
-	char port[U64_DIGITS];
-
-	if (via.host[0] != '\0')
-		t.via = &via;
-	if (ex->request_head_sent)
-		return STEP_DONE;
-	if (!revision_open_ids(ex, &session_id, &event_id))
-		return exchange_refuse(ex, REASON_SESSION_BINDING, "%s", "");
-	if (ex->action.operation == ACTION_LIST && lists_serve(ex))
-		return STEP_DONE;
-	if (ex->agg != NULL) {
-		enum step_result r = aggregate_open(ex);
-
-		if (r != STEP_DONE)
-			return r;
-		aggregate_ids(ex, &session_id, &version);
-	}
-	if (write_head(ex, session_id, event_id, version) != 0)
-		return exchange_refuse(ex, REASON_BODY_TOO_LARGE,
-		    "The request does not fit.");
-	ex->request_head_sent = true;
-	if (ex->stdio)
-		return stdio_forward(ex);
-	struct slice bar = SLICE("|"), parts[] = { slice_str(ex->con->name),
-		bar, slice_str(t.host), SLICE(":"), slice_of_u64(t.port, port), bar,
-		slice_str(p->user), bar, slice_str(p->agent), bar,
-		slice_str(ex->view->name) };
-
-	t.key = arena_join(ex->a, parts, ARRAY_LEN(parts));
-	if (t.key.p == NULL)
-		return exchange_refuse(ex, REASON_BODY_TOO_LARGE, "%s", "");
-	/* A pooled connection is there at once: the callback resumes later, a
-	 * step never resumes itself. */
-	ex->ureq = upstream_get(ex->f->pool, &t, on_upstream, ex);
-	return ex->u != NULL ? STEP_DONE : STEP_WAIT;
-}
-
-enum step_result
-call_forward(struct exchange *ex)
-{
-	return ex->whole ? aggregate_answer(ex) : ex->con->builtin != NULL ?
-	    gateapi_forward(ex) : forward(ex);
-}
+/* --- RESPONSE, RECORD_OUTCOME ---------------------------------------------- */
 
 enum step_result
 call_response(struct exchange *ex)
 {
+	if (ex->message)
+		return websocket_respond(ex);
 	if (ex->con->builtin == NULL)	/* else its report is awaited */
 		relay_start(ex);
 	return STEP_WAIT;

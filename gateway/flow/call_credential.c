@@ -102,6 +102,8 @@ call_credential(struct exchange *ex)
 {
 	struct buf b;
 
+	if (ex->message)		/* the handshake had it */
+		return STEP_DONE;
 	if (ex->con->credential[0] == '\0')
 		return via_credential(ex);
 	if (ex->f->keeper != NULL) {

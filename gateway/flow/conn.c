@@ -150,11 +150,13 @@ conn_keep_leftover(struct conn *c, const struct exchange *ex)
 {
 	struct leftover *l = &c->left;
 
-	l->n = 0;
+	if (ex->ws == NULL || l->n == 0)
+		l->epoch = ex->kill_epoch;
+	if (ex->ws == NULL)
+		l->n = 0;		/* else its tools are in there */
 	if (c->out.len == 0 || ex->con == NULL ||
 	    (ex->resp == NULL && ex->gate == NULL))
 		return;
-	l->epoch = ex->kill_epoch;
 	l->hash[l->n++] = ex->view->kill_hash[ex->con_at];
 	l->hash[l->n++] = ex->session->kill_session;
 	l->hash[l->n++] = ex->session->kill_agent;
@@ -167,8 +169,8 @@ conn_keep_leftover(struct conn *c, const struct exchange *ex)
 		    ex->gql->fields[i]);
 }
 
-bool
-conn_leftover_killed(struct conn *c)
+static bool
+leftover_killed(struct conn *c)
 {
 	struct leftover *l = &c->left;
 	uint64_t epoch = killpage_epoch(c->f->kill);
@@ -180,6 +182,19 @@ conn_leftover_killed(struct conn *c)
 			return true;
 	l->epoch = epoch;
 	return false;
+}
+
+bool
+conn_leftover_cut(struct conn *c)
+{
+	if (!leftover_killed(c))
+		return false;
+	/* A WebSocket goes on while answers leave. */
+	if (c->ex != NULL && !c->ex->over)
+		exchange_cut(c->ex, "its tool", REASON_KILLED);
+	else
+		conn_cut(c);
+	return true;
 }
 
 /* The kill page is read before every write. Between two changes of the page
@@ -196,10 +211,9 @@ may_write(struct conn *c)
 		exchange_cut(c->ex, target, REASON_KILLED);
 		return false;
 	}
-	if ((c->splice != NULL && splice_killed(c->splice)) ||
-	    conn_leftover_killed(c))
+	if (c->splice != NULL && splice_killed(c->splice))
 		conn_cut(c);
-	return !c->cut;
+	return !c->cut && !conn_leftover_cut(c);
 }
 
 /* Whoever made an inner connection takes all at once. */
@@ -258,6 +272,8 @@ conn_flush(void *ctx)
 	c->partial = c->out.len > 0;
 	if (c->out.len == 0 && c->left.n > 0) {
 		c->left.n = 0;
+		if (c->ex != NULL && c->ex->ws != NULL)
+			websocket_drained(c->ex);
 		if (c->state == CONN_HEAD && c->in.len > 0)
 			loop_soon(c->f->loop, on_soon, c);
 	}
@@ -431,6 +447,9 @@ conn_leaf_ready(struct conn *c, struct tls_leaf *leaf, const char *why)
 	fd = stream_release(c->s);
 	c->s = stream_tls_server(c->f->server_ctx, fd, buf_slice(&c->in),
 	    leaf);
+	if (!connector_h2_at(c->f->view->connectors, c->authority.host,
+	    c->authority.port))
+		tls_conn_refuse_h2(stream_tls(c->s));
 	buf_reset(&c->in);
 	c->in_full = false;
 	c->state = CONN_TLS;
@@ -631,7 +650,8 @@ on_inner(void *ctx)
 }
 
 static int
-write_inner(struct buf *b, const struct exchange *like, struct slice body)
+write_inner(struct buf *b, const struct exchange *like, const char *type,
+    struct slice body)
 {
 	const struct http1_head *h = like->req;
 	bool posted = h->method_id == HTTP1_M_POST;
@@ -652,14 +672,15 @@ write_inner(struct buf *b, const struct exchange *like, struct slice body)
 		    f->known == HTTP1_F_CONTENT_ENCODING ||
 		    f->known == HTTP1_F_EXPECT ||
 		    (f->known == HTTP1_F_ACCEPT && !posted) ||
-		    f->known == HTTP1_F_LAST_EVENT_ID)
+		    f->known == HTTP1_F_LAST_EVENT_ID ||
+		    (like->ws != NULL && websocket_field(f->name)))
 			continue;
 		r |= buf_addf(b, "%.*s: %.*s\r\n", SLICE_FMT(f->name),
 		    SLICE_FMT(f->value));
 	}
-	r |= buf_addf(b, "%sContent-Type: application/json\r\n"
+	r |= buf_addf(b, "%sContent-Type: %s\r\n"
 	    "Content-Length: %zu\r\n\r\n", posted ? "" :
-	    "Accept: application/json, text/event-stream\r\n", body.n);
+	    "Accept: application/json, text/event-stream\r\n", type, body.n);
 	return r | buf_add_slice(b, body);
 }
 
@@ -699,19 +720,26 @@ conn_inner_raw(struct conn *outer, struct slice message, inner_fn *fn,
 }
 
 struct conn *
-conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
-    inner_fn *fn, void *ctx)
+conn_inner_of(struct conn *outer, const struct exchange *like,
+    const char *type, struct slice body, inner_fn *fn, void *ctx)
 {
 	struct conn *c = NULL;
 	struct buf b;
 
-	if (like->agg != NULL)
-		return aggregate_inner(like, body, fn, ctx);
 	buf_init(&b, body.n + (256u << 10));
-	if (write_inner(&b, like, body) == 0)
+	if (write_inner(&b, like, type, body) == 0)
 		c = conn_inner_raw(outer, buf_slice(&b), fn, ctx);
 	buf_wipe_free(&b);
 	return c;
+}
+
+struct conn *
+conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
+    inner_fn *fn, void *ctx)
+{
+	if (like->agg != NULL)
+		return aggregate_inner(like, body, fn, ctx);
+	return conn_inner_of(outer, like, "application/json", body, fn, ctx);
 }
 
 static void

@@ -161,6 +161,8 @@ room_for_answer(struct exchange *ex)
 		return false;
 	if (!ex->head_out || c->bytes_out == c->ex_began) {
 		ex->head_out = ex->hold_stream = ex->chunked_out = false;
+	} else if (websocket_is_open(ex)) {
+		;				/* a Close follows any frame */
 	} else if (ex->con->kind == CONNECTOR_MCP && ex->chunked_out &&
 	    ex->msg.kind == MCP_REQUEST && (ex->hold_stream ||
 	    ex->sse != NULL)) {
@@ -318,9 +320,10 @@ cut_killed(struct flow *f)
 	list_each_safe(it, tmp, &f->conns) {
 		struct conn *c = list_entry(it, struct conn, link);
 
-		if ((c->splice != NULL && splice_killed(c->splice)) ||
-		    conn_leftover_killed(c))
+		if (c->splice != NULL && splice_killed(c->splice))
 			conn_cut(c);
+		else
+			(void)conn_leftover_cut(c);
 	}
 }
 

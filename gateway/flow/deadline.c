@@ -56,11 +56,15 @@ static void
 look_at_exchange(struct exchange *ex)
 {
 	const struct conf_limits *l = &ex->view->conf->limits;
-	bool events = ex->mode == RESP_SSE &&
+	bool events = ex->mode == RESP_WS || (ex->mode == RESP_SSE &&
 	    (ex->req->method_id == HTTP1_M_GET ||
-	    slice_is(ex->msg.method, "subscriptions/listen"));
+	    slice_is(ex->msg.method, "subscriptions/listen")));
 	int64_t idle = events ? l->stream_idle_ms : l->upstream_idle_ms;
 
+	if (ex->message && !ex->over && ex->step == STEP_RESPONSE &&
+	    !ex->context_wait && over(ex->head_s++, l->upstream_head_ms))
+		timed_out(ex, "unknown", "it took the message and did not "
+		    "answer", l->upstream_head_ms);
 	if (ex->over || ex->step != STEP_RESPONSE || ex->u == NULL)
 		return;
 	/* The agent does not take, or the detector has not seen, what is

@@ -73,6 +73,7 @@ exchange_free(struct exchange *ex)
 	svc_hold_end(ex);
 	asked_end(ex);
 	batch_free(ex);
+	websocket_free(ex);
 	gateapi_end(ex);
 	aggregate_leave(ex);
 	oldsse_end(ex);
@@ -276,6 +277,9 @@ answer_http(struct exchange *ex, const char *event, const char *text)
 	} else if (status == 401) {
 		a.field = "WWW-Authenticate";
 		a.value = "Bearer realm=\"portreeve\"";
+	} else if (status == 426) {
+		a.field = "Sec-WebSocket-Version";
+		a.value = "13";
 	} else if (status == 503) {
 		a.field = "Retry-After";
 		a.value = ex->retry_s == 0 ? "2" : retry;
@@ -333,14 +337,19 @@ exchange_say_no(struct exchange *ex, struct uuid event)
 	char id[UUID_TEXT_LEN];
 	char *text;
 
+	uuid_format(event, id);
+	if (websocket_is_open(ex))
+		return websocket_say_no(ex, id);
 	/* Too late for an answer: the agent must not take what it got for
 	 * the whole. */
 	if (ex->head_out && !ex->hold_stream)
 		return false;
-	uuid_format(event, id);
 	text = sentence(ex, id);
 	if (text == NULL)
 		text = (char *)(uintptr_t)reason_text(ex->reason);
+	if (ex->message && (ex->con == NULL || ex->con->kind != CONNECTOR_MCP ||
+	    (ex->msg.kind != MCP_REQUEST && !ex->hold_stream)))
+		return websocket_message_say_no(ex, text, event);
 	if (ex->gate != NULL && gateapi_say_no(ex, http_status(ex), id, text)) {
 		ex->delivered = true;
 		return true;
@@ -447,6 +456,19 @@ exchange_end(struct exchange *ex, const char *status)
 	} else {
 		exchange_free(ex);	/* a tunnel has begun */
 	}
+}
+
+void
+exchange_client_data(struct exchange *ex)
+{
+	if (ex->over)
+		return;
+	if (ex->step == STEP_RECEIVE && ex->waiting_body)
+		exchange_run(ex);
+	else if (websocket_is_open(ex))
+		websocket_agent_data(ex);
+	else if (ex->u != NULL && !ex->gated)
+		relay_send_request_body(ex);
 }
 
 void

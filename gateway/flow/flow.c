@@ -20,17 +20,27 @@ view_ref(struct view *v)
 	return v;
 }
 
+static void
+free_ctx(const struct view *v, struct tls_ctx *c)
+{
+	if (c != v->default_ctx[0] && c != v->default_ctx[1])
+		tls_ctx_free(c);
+}
+
 void
 view_unref(struct view *v)
 {
 	if (v == NULL || --v->refs > 0)
 		return;
 	for (size_t i = 0; v->connectors != NULL && i < v->connectors->n; i++)
-		if (v->client_ctx != NULL && v->client_ctx[i] != NULL &&
-		    v->client_ctx[i] != v->default_ctx)
-			tls_ctx_free(v->client_ctx[i]);
-	tls_ctx_free(v->default_ctx);
+		if (v->kill_hash != NULL) {
+			free_ctx(v, v->client_ctx[i]);
+			free_ctx(v, v->ws_ctx[i]);
+		}
+	tls_ctx_free(v->default_ctx[0]);
+	tls_ctx_free(v->default_ctx[1]);
 	free(v->client_ctx);
+	free(v->ws_ctx);
 	free(v->kill_hash);
 	connector_set_free(v->connectors);
 	conf_free(v->conf);
@@ -41,7 +51,7 @@ view_unref(struct view *v)
 }
 
 static struct tls_ctx *
-client_ctx(struct slice trust, const char *more, struct err *err)
+client_ctx(struct slice trust, const char *more, bool h2, struct err *err)
 {
 	struct tls_store *st;
 	struct tls_ctx *c;
@@ -56,9 +66,22 @@ client_ctx(struct slice trust, const char *more, struct err *err)
 	if (st == NULL)
 		return NULL;
 	c = tls_client_new(st);
-	tls_client_offer_h2(c);
+	if (h2)
+		tls_client_offer_h2(c);
 	tls_store_free(st);
 	return c;
+}
+
+/* Most connectors share one of the two that trust nothing of their own. */
+static struct tls_ctx *
+connector_ctx(struct view *v, const struct connector *c, struct slice trust,
+    bool h2, struct err *err)
+{
+	if (c->ca_pem[0] != '\0')
+		return client_ctx(trust, c->ca_pem, h2, err);
+	if (v->default_ctx[h2] == NULL)
+		v->default_ctx[h2] = client_ctx(trust, "", h2, err);
+	return v->default_ctx[h2];
 }
 
 static int
@@ -69,6 +92,7 @@ load_trust(const struct flow *f, struct view *v, const struct snap *s,
 
 	v->client_ctx = base_calloc(v->connectors->n + 1,
 	    sizeof(*v->client_ctx));
+	v->ws_ctx = base_calloc(v->connectors->n + 1, sizeof(*v->ws_ctx));
 	v->kill_hash = base_calloc(v->connectors->n + 1,
 	    sizeof(*v->kill_hash));
 	for (size_t i = 0; i < v->connectors->n; i++) {
@@ -79,14 +103,12 @@ load_trust(const struct flow *f, struct view *v, const struct snap *s,
 		v->kill_hash[i] = killpage_hash(f->kill, target);
 		if (!c->tls)
 			continue;
-		if (c->ca_pem[0] != '\0') {
-			v->client_ctx[i] = client_ctx(trust, c->ca_pem, err);
-		} else {
-			if (v->default_ctx == NULL)
-				v->default_ctx = client_ctx(trust, "", err);
-			v->client_ctx[i] = v->default_ctx;
-		}
-		if (v->client_ctx[i] == NULL) {
+		v->client_ctx[i] = connector_ctx(v, c, trust,
+		    c->http.h2_upstream, err);
+		if (c->http.websocket && v->client_ctx[i] != NULL)
+			v->ws_ctx[i] = connector_ctx(v, c, trust, false, err);
+		if (v->client_ctx[i] == NULL || (c->http.websocket &&
+		    v->ws_ctx[i] == NULL)) {
 			err_set(err, "connector %s: no trusted CA", c->name);
 			return -1;
 		}

@@ -63,7 +63,8 @@ take_report(struct exchange *ex, struct gate *g)
 	struct gateask_report p;
 	const char *why;
 
-	if (json_index(&ex->doc, buf_slice(&ex->body), NULL) != JSON_OK)
+	if (json_index(&ex->doc, buf_slice(&ex->body),
+	    &json_limits_inside) != JSON_OK)
 		return exchange_unparseable(ex, json_error_text(
 		    ex->doc.error));
 	if (gateask_read_report(&ex->doc, &p, &why) != 0)
@@ -96,7 +97,8 @@ ask(struct exchange *ex)
 	struct gateask q;
 	struct gate *g;
 
-	if (json_index(&ex->doc, buf_slice(&ex->body), NULL) != JSON_OK)
+	if (json_index(&ex->doc, buf_slice(&ex->body),
+	    &json_limits_inside) != JSON_OK)
 		return exchange_unparseable(ex, json_error_text(
 		    ex->doc.error));
 	if (gateask_read(&ex->doc, &q, &why) != 0)

@@ -261,7 +261,8 @@ gateapi_classify(struct exchange *ex)
 
 	a->method = SLICE("builtin");
 	a->operation = ACTION_CALL;
-	if (json_index(&ex->doc, buf_slice(&ex->body), NULL) != JSON_OK)
+	if (json_index(&ex->doc, buf_slice(&ex->body),
+	    &json_limits_inside) != JSON_OK)
 		return exchange_unparseable(ex, json_error_text(
 		    ex->doc.error));
 	if (gateask_read(&ex->doc, &q, &why) != 0)

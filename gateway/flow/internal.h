@@ -48,8 +48,9 @@ struct view {
 	struct conf *conf;
 	struct connector_set *connectors;
 	struct tls_ctx **client_ctx;	/* one a connector, NULL: plain */
+	struct tls_ctx **ws_ctx;	/* the same for WebSocket: no HTTP/2 */
 	uint64_t *kill_hash;		/* of "connector/NAME" */
-	struct tls_ctx *default_ctx;
+	struct tls_ctx *default_ctx[2];	/* without, with HTTP/2 */
 	struct redact *redact;
 	struct inspect *inspect;
 	/* The last URL in which the redactor found nothing. */
@@ -249,6 +250,7 @@ struct conn {
 	struct mux *mux;		/* CONN_MUX: see mux.c */
 	struct http2_stream *h2_stream;	/* this is one; then no watch */
 	bool gone;			/* ... and it is closed */
+	bool message;			/* inner: a message on a WebSocket */
 	struct agg *agg;		/* inner: of this session of /mcp */
 };
 
@@ -258,6 +260,9 @@ void conn_accept(struct listener *l);
  * NULL: it does not fit. fn may be called from the next round on. */
 struct conn *conn_inner(struct conn *c, const struct exchange *like,
     struct slice body, inner_fn *fn, void *ctx);
+/* The same with another Content-Type than JSON's. */
+struct conn *conn_inner_of(struct conn *c, const struct exchange *like,
+    const char *type, struct slice body, inner_fn *fn, void *ctx);
 /* Nobody waits for its answer any more: its agent has gone. */
 void conn_inner_drop(struct conn *c);
 /* The same with a whole message (head and body) on a connection like c. */
@@ -302,7 +307,8 @@ void conn_sever(struct conn *c, bool orderly);
 void conn_flush(void *c);
 /* The exchange is over and what came from upstream is still in c->out. */
 void conn_keep_leftover(struct conn *c, const struct exchange *ex);
-bool conn_leftover_killed(struct conn *c);
+/* Cuts it when a kill stands against those. */
+bool conn_leftover_cut(struct conn *c);
 /* The connection becomes something else's: its stream and watch are *given*,
  * the connection and its exchange are no more. */
 struct stream *conn_hand_over(struct conn *c, struct loop_fd **watch_r);
@@ -367,7 +373,8 @@ enum step {
 	STEP_COUNT
 };
 
-enum resp_mode { RESP_HEAD, RESP_WHOLE, RESP_SSE, RESP_STREAM, RESP_END };
+enum resp_mode { RESP_HEAD, RESP_WHOLE, RESP_SSE, RESP_STREAM, RESP_WS,
+	RESP_END };
 
 /* What a shim asks on its socket: a call, as on a mount; to become a lane to
  * its server; to note what its server does. */
@@ -427,6 +434,9 @@ struct exchange {
 	struct list parked;		/* of a stream: posted, not answered */
 	unsigned nparked;
 	struct batch *batch;		/* several messages: no call itself */
+	struct websocket *ws;		/* it asks for a WebSocket, or is one */
+	bool message;			/* it is a message on one */
+	struct uuid in_call;		/* ... whose call this is */
 	struct gate *gate;		/* the call, or a request that waits
 					 * for it; NULL: see gateapi.c */
 	enum gateask_verb gate_verb;	/* of a request to the gate API */
@@ -464,6 +474,7 @@ struct exchange {
 	struct buf uout, uin;
 	bool request_sent, request_head_sent, u_eof, u_truncated, u_paused;
 	bool u_write_failed;
+	bool answered, resent;		/* a byte came; see resend.c */
 	uint64_t moved, moved_seen;	/* bytes, both ways; see deadline.c */
 	unsigned quiet_s, head_s;
 	uint64_t deadline_q;		/* asks in flight, 0: none */
@@ -618,6 +629,41 @@ bool oldsse_deny(struct exchange *ex, struct slice json);
 /* The stream goes away. */
 void oldsse_end(struct exchange *g);
 
+/* ---- WebSocket: websocket.c -------------------------------------------------------- */
+
+bool websocket_field(struct slice name);	/* Sec-WebSocket-... */
+/* RECEIVE of a request to upgrade; con is known. */
+enum step_result websocket_receive(struct exchange *ex);
+/* The handshake's fields to the upstream. 0 or -1. */
+int websocket_write_request(struct exchange *ex, struct buf *out);
+/* The upstream's 101. NULL: it is a WebSocket now; else why not. */
+const char *websocket_begin(struct exchange *ex);
+bool websocket_is_open(const struct exchange *ex);
+/* Says no by a Close. */
+bool websocket_say_no(struct exchange *ex, const char *event);
+void websocket_free(struct exchange *ex);	/* nothing without one */
+/* Bytes of the upstream, of the agent; the agent took what it was given. */
+void websocket_pump(struct exchange *ex);
+void websocket_agent_data(struct exchange *ex);
+void websocket_drained(struct exchange *ex);
+/* Before bytes go to the upstream: is the message they are of still good? */
+bool websocket_may_send(struct exchange *ex);
+/* The detector has seen what waits in held_out, of either kind. */
+void websocket_context_acked(struct exchange *ex);
+/* To the server, in the agent's stead. 0 or -1. */
+int websocket_tell_server(struct exchange *ex, struct slice json) MUST_USE;
+/* What its outcome tells of it. */
+void websocket_record(const struct exchange *ex, struct jsonw *w);
+/* The steps of a message: RECEIVE (after con is known), CLASSIFY (not of MCP),
+ * HOLD (it waits for a person), FORWARD, RESPONSE. */
+enum step_result websocket_message_receive(struct exchange *p);
+enum step_result websocket_classify(struct exchange *p);
+void websocket_held(struct exchange *p);
+enum step_result websocket_forward(struct exchange *p);
+enum step_result websocket_respond(struct exchange *p);
+bool websocket_message_say_no(struct exchange *p, const char *text,
+    struct uuid event);
+
 /* ---- what servers ask of the agent: asked.c -------------------------------------- */
 
 struct asked;
@@ -652,11 +698,19 @@ void relay_pump(struct exchange *ex);
 void relay_upstream_event(void *ctx, unsigned events);
 void relay_send_request_body(struct exchange *ex);
 void relay_context_acked(struct exchange *ex);
+/* The upstream was not read for a while. */
+void relay_go_on(struct exchange *ex);
 /* A result, or a part of one, as it was delivered: for the ledger. */
 void relay_keep_result(struct exchange *ex, struct slice s);
 /* A complete JSON-RPC message to the agent, as JSON or as an SSE event. */
 void relay_send_message(struct exchange *ex, struct slice json);
 
+/* ---- once more: resend.c -------------------------------------------------------- */
+
+/* The upstream ended before it answered. True: the call will be sent again. */
+bool resend_try(struct exchange *ex);
+/* Sends it again, from CREDENTIAL on, in the next round. */
+void resend_soon(struct exchange *ex);
 /* FORWARD, when the answer is there already: it goes the way of an upstream's
  * application/json answer of this status; an empty one has no body. */
 void relay_local(struct exchange *ex, unsigned status, struct slice json);
@@ -679,11 +733,11 @@ enum step_result aggregate_classify(struct exchange *ex);
 /* FORWARD: of what /mcp answers itself; of a routed call, the session with its
  * server, and what names it. */
 enum step_result aggregate_answer(struct exchange *ex);
-enum step_result aggregate_open(struct exchange *ex);
-void aggregate_ids(struct exchange *ex, struct slice *session_r,
+enum step_result aggregate_open(struct exchange *ex, struct slice *session_r,
     struct slice *version_r);
-/* The server does not know that session. True: try again, once. */
-bool aggregate_lost(struct exchange *ex);
+/* A routed request got 400 or 404. NULL: it is sent once more; else why it is
+ * refused. */
+const char *aggregate_lost(struct exchange *ex);
 /* Mcp-Session-Id as whoever asked gets it. */
 int aggregate_write_session(struct exchange *ex, struct buf *out);
 /* A message to ex's server in the same session. */

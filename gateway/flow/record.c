@@ -45,6 +45,10 @@ common(struct exchange *ex, struct jsonw *w)
 	}
 	uuid_format(ex->call, call);
 	jsonw_str(w, "call", call);
+	if (ex->message) {
+		uuid_format(ex->in_call, call);
+		jsonw_str(w, "in_call", call);
+	}
 	principal(w, &ex->session->who);
 	jsonw_str(w, "source", ex->c != NULL ? ex->c->source : ex->source);
 	jsonw_str(w, "transport", transport(ex));
@@ -172,6 +176,10 @@ record_outcome(struct exchange *ex, const char *status)
 		jsonw_str(&w, "detail", ex->detail);
 	if (ex->status != 0)
 		jsonw_int(&w, "http_status", ex->status);
+	if (ex->ws != NULL)
+		websocket_record(ex, &w);
+	if (ex->resent)
+		jsonw_int(&w, "resent", 1);
 	if (ex->cached) {
 		jsonw_bool(&w, "cached", true);
 		jsonw_u64(&w, "cached_ms", ex->cached_ms);

@@ -268,52 +268,6 @@ begin_body(struct exchange *ex)
 	ex->mode = RESP_WHOLE;
 }
 
-static void
-again(void *ctx)
-{
-	struct exchange *ex = ctx;
-
-	if (ex->over)
-		return;
-	buf_reset(&ex->uin);
-	http1_head_init(ex->resp);
-	ex->u_eof = ex->u_write_failed = false;
-	ex->status = ex->head_s = 0;
-	ex->step = STEP_CREDENTIAL;
-	exchange_run(ex);
-}
-
-/* To send it once more, to a session of its own. The credential was wiped. */
-static void
-try_again(struct exchange *ex)
-{
-	upstream_close(ex->u, true);
-	ex->u = NULL;
-	ex->mode = RESP_END;
-	ex->request_sent = ex->request_head_sent = false;
-	literals_free(ex->literals);
-	ex->literals = NULL;
-	loop_soon(ex->f->loop, again, ex);
-}
-
-/* 404 says that the server has no such session (any more) and ran nothing, as
- * the specification has it; some say 400, which could mean anything. Neither
- * is about the agent's own session, and it must not be taken for that. */
-static void
-session_lost(struct exchange *ex)
-{
-	unsigned status = ex->resp->status;
-	bool open = aggregate_lost(ex);
-
-	if (open && (status == 404 || ex->action.operation != ACTION_CALL))
-		try_again(ex);
-	else
-		refuse_response(ex, REASON_UPSTREAM, status == 404 ?
-		    "(it has lost the session that this call was made in)" :
-		    "(it does not take this request; the next one is made in "
-		    "another session)");
-}
-
 /* A head that speaks to us, not to the agent, or that cannot be had whole. */
 static void
 on_head(struct exchange *ex)
@@ -321,8 +275,11 @@ on_head(struct exchange *ex)
 	struct http1_head *h = ex->resp;
 
 	if (h->switching) {
-		refuse_response(ex, REASON_AMBIGUOUS,
-		    "(the upstream wants another protocol)");
+		const char *why = ex->ws == NULL ?
+		    "the upstream wants another protocol" : websocket_begin(ex);
+
+		if (why != NULL)
+			refuse_response(ex, REASON_AMBIGUOUS, why);
 		return;
 	}
 	ex->status = h->status;
@@ -333,7 +290,10 @@ on_head(struct exchange *ex)
 	}
 	if (ex->agg != NULL && !ex->whole && (h->status == 400 ||
 	    h->status == 404) && ex->req->method_id == HTTP1_M_POST) {
-		session_lost(ex);
+		const char *why = aggregate_lost(ex);
+
+		if (why != NULL)
+			refuse_response(ex, REASON_UPSTREAM, why);
 		return;
 	}
 	http1_body_init(&ex->resp_body, h->framing, h->length);
@@ -704,6 +664,10 @@ relay_pump(struct exchange *ex)
 		if (ex->over || ex->uin.len == before)
 			break;
 	}
+	if (!ex->over && ex->mode == RESP_WS) {
+		websocket_pump(ex);
+		return;
+	}
 	while (!ex->over && ex->mode != RESP_HEAD && ex->mode != RESP_END) {
 		if (ex->context_wait || (agent_full(ex) &&
 		    ex->mode != RESP_WHOLE)) {
@@ -750,6 +714,8 @@ relay_pump(struct exchange *ex)
 static void
 upstream_failed(struct exchange *ex, const char *why)
 {
+	if (resend_try(ex))
+		return;
 	ex->end_status = "error";
 	refuse_response(ex, REASON_UPSTREAM, why);
 }
@@ -778,6 +744,7 @@ upstream_read(struct exchange *ex)
 		ASSERT(buf_add(&ex->uin, p, (size_t)k) == 0);
 		explicit_bzero(p, (size_t)k);
 		ex->moved += (size_t)k;
+		ex->answered = true;
 		if ((size_t)k < want && stream_pending(ex->u->s) == 0)
 			return;
 	}
@@ -857,6 +824,8 @@ relay_send_request_body(struct exchange *ex)
 			exchange_cut(ex, target, REASON_KILLED);
 			return;
 		}
+		if (ex->ws != NULL && !websocket_may_send(ex))
+			return;
 		ssize_t k = stream_write(ex->u->s, buf_data(&ex->uout),
 		    ex->uout.len);
 
@@ -955,21 +924,19 @@ relay_start(struct exchange *ex)
 void
 exchange_drained(struct exchange *ex)
 {
-	if (ex->over || !ex->u_paused)
+	if (ex->over)
 		return;
-	ex->u_paused = false;
-	loop_soon(ex->f->loop, relay_soon, ex);
+	if (ex->ws != NULL)
+		websocket_drained(ex);
+	if (ex->u_paused)
+		relay_go_on(ex);
 }
 
 void
-exchange_client_data(struct exchange *ex)
+relay_go_on(struct exchange *ex)
 {
-	if (ex->over)
-		return;
-	if (ex->step == STEP_RECEIVE && ex->waiting_body)
-		exchange_run(ex);
-	else if (ex->u != NULL && !ex->gated)
-		relay_send_request_body(ex);
+	ex->u_paused = false;
+	loop_soon(ex->f->loop, relay_soon, ex);
 }
 
 void
@@ -980,6 +947,10 @@ relay_context_acked(struct exchange *ex)
 	ex->context_wait = false;
 	if (ex->over)
 		return;
+	if (ex->message || ex->mode == RESP_WS) {
+		websocket_context_acked(ex);
+		return;
+	}
 	if (ex->con->builtin != NULL) {
 		gateapi_acked(ex);
 		return;

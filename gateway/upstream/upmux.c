@@ -116,6 +116,18 @@ upmux_close(struct upstream *u, bool do_abort)
 	stream_gone(u);
 }
 
+bool
+upmux_refused(const struct upstream *u)
+{
+	return http2_refused(u->h2->st);
+}
+
+bool
+upmux_lost(const struct upstream *u)
+{
+	return http2_lost(u->h2->st);
+}
+
 static struct upstream *
 open_stream(struct upmux *m)
 {
@@ -128,7 +140,7 @@ open_stream(struct upmux *m)
 	u->s = http2_as_stream(h->st, stream_fd(m->s));
 	memcpy(u->peer, m->peer, sizeof(u->peer));
 	m->idle_since_ms = 0;
-	m->requests++;
+	u->uses = m->requests++;
 	return u;
 }
 

@@ -23,7 +23,9 @@ struct upstream *upmux_get(struct upmux_set *set, struct slice key);
 struct upstream *upmux_add(struct upmux_set *set, struct slice key,
     struct stream *s, struct loop_fd *watch, const char *peer) MUST_USE;
 
-/* What upstream_watch(), upstream_put() and upstream_close() do for u->h2. */
+/* What the functions of upstream_... do for u->h2. */
+bool upmux_refused(const struct upstream *u);
+bool upmux_lost(const struct upstream *u);
 void upmux_watch(struct upstream *u, unsigned events, loop_fd_fn *fn,
     void *ctx);
 void upmux_put(struct upstream *u);

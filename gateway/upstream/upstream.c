@@ -43,6 +43,7 @@ struct upstream_request {
 	struct addr addrs[TRY_MAX];
 	size_t naddrs, at;
 	bool guarded;			/* an address was refused */
+	bool fresh;			/* shares no connection */
 	int fd;
 	struct loop_fd *watch;
 	struct stream *s;
@@ -261,6 +262,18 @@ upstream_watch(struct upstream *u, unsigned events, loop_fd_fn *fn, void *ctx)
 		loop_fd_rebind(u->watch, events, fn, ctx);
 }
 
+bool
+upstream_refused(const struct upstream *u)
+{
+	return u->h2 != NULL && upmux_refused(u);
+}
+
+bool
+upstream_lost(const struct upstream *u)
+{
+	return u->uses > 0 && (u->h2 == NULL || upmux_lost(u));
+}
+
 /* --- a new connection ------------------------------------------------------ */
 
 static void
@@ -315,7 +328,7 @@ share_one(struct upstream_pool *p, const char *key)
 		void *ctx = r->ctx;
 		struct upstream *u;
 
-		if (strcmp(r->key, key) != 0)
+		if (r->fresh || strcmp(r->key, key) != 0)
 			continue;
 		u = upmux_get(p->muxes, slice_str(key));
 		if (u == NULL)
@@ -567,14 +580,11 @@ struct upstream_request *
 upstream_get(struct upstream_pool *p, const struct upstream_target *t,
     upstream_done_fn *fn, void *ctx)
 {
-	struct upstream *u = upstream_take(p, t->key);
+	struct upstream *u = t->fresh ? NULL : upstream_take(p, t->key);
 	struct upstream_request *r;
 
-	if (u != NULL) {
-		fn(ctx, u, REASON_NONE, "");
-		return NULL;
-	}
-	u = upmux_get(p->muxes, t->key);
+	if (u == NULL && !t->fresh)
+		u = upmux_get(p->muxes, t->key);
 	if (u != NULL) {
 		fn(ctx, u, REASON_NONE, "");
 		return NULL;
@@ -590,6 +600,7 @@ upstream_get(struct upstream_pool *p, const struct upstream_target *t,
 	if (t->npins > 0)
 		memcpy(r->pins, t->pins, t->npins * sizeof(*r->pins));
 	r->npins = t->npins;
+	r->fresh = t->fresh;
 	r->fn = fn;
 	r->ctx = ctx;
 	r->fd = -1;

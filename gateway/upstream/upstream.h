@@ -32,6 +32,7 @@ struct upstream_target {
 	size_t npins;
 	struct slice key;		/* connector, principal, policy */
 	const struct via_target *via;	/* NULL: straight */
+	bool fresh;			/* a new connection, whatever is there */
 };
 
 struct upstream {
@@ -74,6 +75,11 @@ void upstream_drop(struct upstream_pool *p, const char *prefix);
 
 void upstream_watch(struct upstream *u, unsigned events, loop_fd_fn *fn,
     void *ctx);
+/* It has ended, and the request on it is certain not to have been processed:
+ * the other side said so, or it never left (HTTP/2 only). */
+bool upstream_refused(const struct upstream *u);
+/* It had served before, and ended without a byte for this request. */
+bool upstream_lost(const struct upstream *u);
 /* Back to the pool: only after a complete, well-framed response. */
 void upstream_put(struct upstream *u);
 void upstream_close(struct upstream *u, bool abort);	/* NULL-safe */

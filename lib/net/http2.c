@@ -370,6 +370,8 @@ on_sent(nghttp2_session *s, const nghttp2_frame *f, void *ctx)
 			h->ev->refused(h->ctx, "the content is not as long "
 			    "as it says, or frames are out of order");
 	}
+	if (f->hd.type == NGHTTP2_HEADERS && st != NULL)
+		st->head_sent = true;
 	if ((f->hd.type != NGHTTP2_DATA && f->hd.type != NGHTTP2_HEADERS) ||
 	    (f->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 || st == NULL)
 		return 0;
@@ -389,7 +391,23 @@ on_bad_frame(nghttp2_session *s, const nghttp2_frame *f, int code, void *ctx)
 	if (st != NULL)
 		st->refused = true;
 	h->in_headers = false;
-	h->ev->refused(h->ctx, nghttp2_strerror(code));
+	h->ev->refused(h->ctx, h->extended ? "extended CONNECT (RFC 8441) is "
+	    "refused: WebSocket is spoken over HTTP/1.1 only" :
+	    nghttp2_strerror(code));
+	h->extended = false;
+	return 0;
+}
+
+/* nghttp2 names the field that it refuses only here. */
+static int
+on_error_text(nghttp2_session *s, int code, const char *msg, size_t n,
+    void *ctx)
+{
+	struct http2 *h = ctx;
+
+	(void)s, (void)code;
+	if (slice_find(slice_make(msg, n), SLICE("name: [:protocol]")) >= 0)
+		h->extended = true;
 	return 0;
 }
 
@@ -435,6 +453,7 @@ callbacks(void)
 	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
 	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb,
 	    on_bad_frame);
+	nghttp2_session_callbacks_set_error_callback2(cb, on_error_text);
 	return cb;
 }
 
@@ -508,7 +527,9 @@ http2_free(struct http2 *h)
 		    link);
 
 		if (!st->closed)
-			st->code = NGHTTP2_INTERNAL_ERROR;
+			st->code = h->server || st->head_sent ?
+			    NGHTTP2_INTERNAL_ERROR : NGHTTP2_REFUSED_STREAM;
+		st->lost = !st->closed;
 		st->closed = true;
 		tell(st, HTTP2_CLOSED);
 		unlink_stream(st);
@@ -892,6 +913,20 @@ void
 http2_whole(struct http2_stream *st)
 {
 	st->whole = true;
+}
+
+bool
+http2_refused(const struct http2_stream *st)
+{
+	/* nghttp2 closes with this code what GOAWAY leaves out, too. */
+	return st->closed && !st->ours && !st->answered &&
+	    st->code == NGHTTP2_REFUSED_STREAM;
+}
+
+bool
+http2_lost(const struct http2_stream *st)
+{
+	return st->h == NULL && st->lost && !st->answered;
 }
 
 bool

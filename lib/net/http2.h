@@ -108,6 +108,11 @@ void http2_cut(struct http2_stream *st);
 void http2_stream_free(struct http2_stream *st);
 /* Its message was whole by its length, though the peer has not ended it yet. */
 void http2_whole(struct http2_stream *st);
+/* Client: the stream is closed, and the request was certainly not processed
+ * (8.7): REFUSED_STREAM, beyond GOAWAY's last stream, or it never left. */
+bool http2_refused(const struct http2_stream *st);
+/* Client: the connection ended before a word of an answer. */
+bool http2_lost(const struct http2_stream *st);
 bool http2_stream_complete(const struct http2_stream *st);
 /* For whoever reads and writes HTTP/1.1 on a struct stream: its functions are
  * those above, to sever it is to cut. under: see stream_virtual(). */

@@ -35,17 +35,18 @@ struct http2_stream {
 
 	/* the peer's message */
 	struct buf text, body;		/* text goes first */
-	bool final, chunked, in_end, end_told, whole;
+	bool answered, final, chunked, in_end, end_told, whole;
 
 	/* ours */
 	struct buf otext, out;
 	struct http1_body obody;
 	enum http2_out state;
-	bool deferred, want_write, submitted, end_sent;
+	bool deferred, want_write, submitted, head_sent, end_sent;
 	bool ours;			/* we reset it */
 	bool refused;			/* ... and said why */
 
 	bool closed, detached;
+	bool lost;			/* the connection ended before it */
 	uint32_t code;			/* with which it was closed */
 };
 
@@ -59,6 +60,7 @@ struct http2 {
 	const struct http2_events *ev;
 	void *ctx;
 	bool server, congested, broken, goaway, in_headers;
+	bool extended;			/* :protocol was seen */
 	struct http2_limits lim;
 	struct list streams;
 	unsigned nstreams;

@@ -224,6 +224,7 @@ http2_block_response(struct http2_stream *st)
 		if (b->n[i] != 0)
 			return "a response with a request's pseudo-header";
 	st->final = n >= 200;
+	st->answered = true;
 	if (http1_write_response(&st->text, (unsigned)n,
 	    slice_make(NULL, 0)) != 0 || finish(st, b) != 0)
 		return "the field section is too large";

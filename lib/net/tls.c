@@ -79,7 +79,7 @@ struct tls_conn {
 	struct tls_ctx *ctx;
 	int fd;
 	int dead;		/* the result that ended it, or 0 */
-	bool eof, bad_cert;
+	bool eof, bad_cert, no_h2;
 	struct buf in;		/* received, not yet asked for by OpenSSL */
 	char *host;		/* client: who the peer must be */
 	char *key;		/* client: of its slot */
@@ -385,10 +385,10 @@ select_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen,
     const unsigned char *in, unsigned int inlen, void *arg)
 {
 	static const char *const ours[] = { "\x02h2", "\x08http/1.1" };
+	const struct tls_conn *t = SSL_get_app_data(ssl);
 
-	(void)ssl;
 	(void)arg;
-	for (size_t k = 0; k < ARRAY_LEN(ours); k++) {
+	for (size_t k = t->no_h2; k < ARRAY_LEN(ours); k++) {
 		size_t n = strlen(ours[k]);
 
 		for (unsigned i = 0; i < inlen; i += 1u + in[i]) {
@@ -873,6 +873,12 @@ size_t
 tls_pending(const struct tls_conn *t)
 {
 	return (size_t)SSL_pending(t->ssl) + t->in.len;
+}
+
+void
+tls_conn_refuse_h2(struct tls_conn *t)
+{
+	t->no_h2 = true;
 }
 
 bool

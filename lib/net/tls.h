@@ -84,6 +84,10 @@ void tls_conn_free(struct tls_conn *t);		/* NULL-safe */
 /* Before the handshake; keeps a reference. 0 or -1. */
 int tls_conn_set_leaf(struct tls_conn *t, struct tls_leaf *l) MUST_USE;
 
+/* A server's, before the handshake: h2 is not taken though the client offers
+ * it. */
+void tls_conn_refuse_h2(struct tls_conn *t);
+
 /* 1 when done. */
 int tls_handshake(struct tls_conn *t);
 /* > 0 bytes. tls_read() and tls_write() also do what is left of a handshake.

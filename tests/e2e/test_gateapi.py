@@ -359,6 +359,14 @@ with suite.case("requests that are not as they should be are refused by name"):
     equal(api.report(call)[0], 200, "it was still there")
     big = Api(gw, token)
     refused(big.ask("read_file", {"x": "y" * 70000}), 413, "body-too-large")
+    big.c.request("POST", "/v1/gate", iter([b'{"tool": "', *[b"y" * 4096] * 20]),
+                  {"Authorization": "Bearer " + token, "Content-Type":
+                   "application/json", "Transfer-Encoding": "chunked"},
+                  encode_chunked=True)
+    r = big.c.getresponse()
+    refused((r.status, json.loads(r.read())), 413, "body-too-large")
+    refused(api.ask("read_file", {"deep": json.loads("[" * 120 + "]" * 120)}),
+            400, "unparseable")
     refused(api.send("POST", "/v1/gate", good, Content_Type="text/plain"),
             415, "media-uninspected")
     for method, path, status in (

@@ -11,6 +11,7 @@ import pathlib
 import random
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -54,6 +55,12 @@ gw = suite.gateway("h2", {
                             for n in ("flood", "chunked", "text", "bare")]},
     "files": {"kind": "rest", "url": f"https://localhost:{nginx.port}/", **PIN,
               "media": "stream", "operations": FILES},
+    # The same servers by another name, for which HTTP/2 is off.
+    "front1": {"url": f"https://127.0.0.1:{up.port}/mcp", **PIN,
+               "tools": TOOLS, "http2": {"agents": "off"}},
+    "behind1": {"kind": "rest", "url": f"https://127.0.0.1:{nginx.port}/",
+                **PIN, "media": "stream", "operations": FILES,
+                "http2": {"upstream": "off"}},
 }, conf={"limits": {"streams": STREAMS, "header_time": "2s",
                     "idle": "20s"}}, certs=certs)
 token = gw.session()
@@ -161,6 +168,26 @@ with suite.case("calls that begin at once share a connection behind"):
         used = {c.answer(i).body.split()[1] for i in ids}
         check(len(used) < 20, f"{len(used)} connections")
 
+with suite.case("http2: { agents: off }: HTTP/1.1 though curl offers both"):
+    a, v = version("--http2", url=f"https://127.0.0.1:{up.port}/mcp",
+                   data=call("echo", {"v": 1}))
+    equal((a.status, v), (200, "HTTP/1.1"), repr(a))
+    with connect(gw, token, f"127.0.0.1:{up.port}") as s:
+        ctx = ssl.create_default_context(cafile=str(gw.ca()))
+        ctx.set_alpn_protocols(["h2"])
+        try:
+            ctx.wrap_socket(s, server_hostname="127.0.0.1")
+            raise Failed("a client of h2 only came in")
+        except ssl.SSLError as e:
+            has(str(e).lower().replace("_", " "), "no application protocol")
+
+with suite.case("http2: { upstream: off }: HTTP/1.1 behind, HTTP/2 before"):
+    n = len(protocols())
+    a, v = version("--http2", url=f"https://127.0.0.1:{nginx.port}/files/small")
+    equal((a.status, v), (200, "HTTP/2"), repr(a))
+    equal(a.body, small.read_bytes(), "body")
+    equal(protocols()[n:], ["HTTP/1.1"], "at the server")
+
 with suite.case("the gateway's own pages, over HTTP/2"):
     for path in ("/", "/portreeve/", "/nothing"):
         a, v = version("--http2", url=f"https://trust.portreeve.internal{path}")
@@ -218,6 +245,16 @@ class Tunnel:
 
 
 tunnel = Tunnel(f"localhost:{nginx.port}")
+
+with suite.case("node:http2 through CONNECT, 30 calls at once"):
+    calls = [json.dumps(call("echo", {"n": n}, id=n)) for n in range(30)]
+    p = subprocess.run(
+        ["node", str(pathlib.Path(__file__).parent / "sdk/http2.mjs"),
+         f"127.0.0.1:{gw.proxy_port}", AT, token, str(gw.ca()), "/mcp",
+         *calls], capture_output=True, text=True, timeout=60 * SLOW)
+    got = [json.loads(l) for l in p.stdout.splitlines()]
+    equal([g.get("status") for g in got], [200] * 30, p.stdout + p.stderr)
+    equal([json.loads(g["text"])["id"] for g in got], list(range(30)), "ids")
 
 with suite.case("nghttp, 20 requests at once"):
     p = subprocess.run(

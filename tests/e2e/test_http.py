@@ -445,9 +445,6 @@ AMBIGUOUS = {
     "a chunk longer than it says": POST + "Transfer-Encoding: chunked\r\n\r\n"
     "1\r\n{}\r\n0\r\n\r\n",
     "TRACE": f"TRACE /mcp/plain HTTP/1.1\r\nHost: a\r\n{AUTH}\r\n",
-    "WebSocket": f"GET /mcp/plain HTTP/1.1\r\nHost: a\r\n{AUTH}Connection: "
-    "Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
     "a head that is too large": POST + "X-A: " + "a" * 70000 + "\r\n\r\n",
     "too many fields": POST + "".join(f"X-{i}: a\r\n" for i in range(120)) +
     "\r\n",

@@ -121,9 +121,25 @@ test_errors(void **st)
 		{ BASE "kind: mpc\n", "c.yaml:4:7: .*mcp" },
 		{ BASE "command: [x]\n", "c.yaml:4:10: command: is for" },
 		{ BASE "network: off\n", "c.yaml:4:10: network: is for" },
+		{ BASE "websocket: yes\n", "c.yaml:4:12: .*inspect" },
+		{ BASE "websocket: { mesages: inspect }\n", "messages" },
+		{ BASE "websocket: { messages: inspect, binary: allow }\n",
+		    "c.yaml:4:41: binary: MCP messages are text" },
+		{ BASE "kind: rest\nwebsocket: { binary: allow }\n",
+		    "needs messages: inspect" },
+		{ STDIO "digest: " DIGEST "\nwebsocket: inspect\n",
+		    "websocket: a connector of kind stdio" },
+		{ BASE "http2: of\n", "c.yaml:4:8: .*off" },
+		{ BASE "http2: { agent: off }\n", "c.yaml:4:10: .*agents" },
+		{ BASE "http2: { agents: no }\n", "c.yaml:4:18: .*on" },
+		{ BASE "http2: [off]\n", "c.yaml:4:8: " },
+		{ STDIO "digest: " DIGEST "\nhttp2: off\n",
+		    "http2: a connector of kind stdio" },
 		{ STDIO, "--pin" },
 		{ BUILTIN "url: https://a.example/\n",
 		    "c.yaml:4:6: url: a connector of kind builtin" },
+		{ BUILTIN "websocket: inspect\n",
+		    "websocket: a connector of kind builtin" },
 		{ BUILTIN "command: [x]\n", "is for connectors of kind stdio" },
 		{ BASE "raise: []\n", "is for connectors of kind builtin" },
 		{ BUILTIN "tools: { \"a b\": { class: moderate } }\n",
@@ -387,11 +403,58 @@ test_defaults(void **st)
 	assert_int_equal(c->kind, CONNECTOR_MCP);
 	assert_int_equal(c->state, POLICY_ENABLED);
 	assert_true(c->approved && c->tls && !c->media_stream);
+	assert_true(c->http.h2_agents && c->http.h2_upstream);
+	assert_false(c->http.websocket || c->http.ws_binary);
 	assert_int_equal(c->log_result, 65536);
 	assert_null(c->off_arguments);
 	assert_null(c->off_results);
 	assert_string_equal(c->credential, "");
 	assert_memory_equal(c->matrix, conf.matrix, sizeof(conf.matrix));
+	connector_set_free(set);
+}
+
+static void
+test_http2(void **st)
+{
+	static const struct {
+		const char *text;
+		bool agents, upstream;
+	} cases[] = { { "on", true, true }, { "off", false, false },
+		{ "{ agents: off }", false, true },
+		{ "{ upstream: off, agents: on }", true, false } };
+	char text[256];
+
+	(void)st;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		snprintf(text, sizeof(text), BASE "hosts: [b.example]\n"
+		    "http2: %s\n", cases[i].text);
+		struct connector_set *set = compile(text);
+
+		assert_int_equal(set->v[0].http.h2_agents, cases[i].agents);
+		assert_int_equal(set->v[0].http.h2_upstream,
+		    cases[i].upstream);
+		assert_int_equal(connector_h2_at(set, "b.example", 443),
+		    cases[i].agents);
+		assert_true(connector_h2_at(set, "b.example", 444));
+		connector_set_free(set);
+	}
+}
+
+static void
+test_websocket(void **st)
+{
+	struct connector_set *set = compile(BASE "websocket: inspect\n");
+
+	(void)st;
+	assert_true(set->v[0].http.websocket);
+	assert_false(set->v[0].http.ws_binary);
+	connector_set_free(set);
+	set = compile(BASE "kind: rest\nwebsocket: { messages: inspect, "
+	    "binary: allow }\n");
+	assert_true(set->v[0].http.websocket && set->v[0].http.ws_binary);
+	connector_set_free(set);
+	set = compile(BASE "websocket: refuse\n");
+	assert_false(set->v[0].http.websocket);
 	connector_set_free(set);
 }
 
@@ -759,6 +822,8 @@ main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_operations),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_http2),
+		cmocka_unit_test(test_websocket),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_redaction),
 		cmocka_unit_test(test_asks),

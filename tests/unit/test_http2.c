@@ -370,6 +370,53 @@ test_room(void **st)
 	end();
 }
 
+/* What was certainly not processed (RFC 9113, 8.7). */
+static void
+test_unprocessed(void **st)
+{
+	static const uint8_t away[] = { 0, 0, 8, 7, 0, 0, 0, 0, 0,
+		0, 0, 0, 1, 0, 0, 0, 0 };	/* the last one is stream 1 */
+	const char *text = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct http2_stream *c[2];
+
+	(void)st;
+	begin();
+	sv.accept = 0;
+	c[0] = ask(text);
+	talk();
+	assert_true(http2_refused(c[0]));
+	end();
+	begin();
+	c[0] = ask(text);
+	c[1] = ask(text);
+	talk();
+	assert_false(http2_refused(c[0]) || http2_refused(c[1]));
+	assert_int_equal(http2_recv(cl.h, slice_make(away, sizeof(away))), 0);
+	assert_false(http2_refused(c[0]));
+	assert_true(http2_refused(c[1]));
+	/* Of what was sent before the connection ended nothing is known. */
+	http2_free(cl.h);
+	cl.h = NULL;
+	assert_false(http2_refused(c[0]));
+	assert_true(http2_lost(c[0]));
+	assert_false(http2_lost(c[1]));
+	end();
+	begin();
+	talk();
+	c[0] = ask(text);		/* it never left */
+	http2_free(cl.h);
+	cl.h = NULL;
+	assert_true(http2_refused(c[0]));
+	end();
+	begin();
+	c[0] = ask(text);
+	talk();
+	http2_cut(c[0]);		/* our own reset says nothing */
+	talk();
+	assert_false(http2_refused(c[0]));
+	end();
+}
+
 /* What is written must be one well-formed message. */
 static void
 test_bad_text(void **st)
@@ -523,6 +570,7 @@ main(void)
 		cmocka_unit_test(test_connection_goes),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_unprocessed),
 		cmocka_unit_test(test_bad_text),
 		cmocka_unit_test(test_floods),
 		cmocka_unit_test(test_rapid_reset),

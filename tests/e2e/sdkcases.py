@@ -346,7 +346,7 @@ def cases(suite, gw, server, d, transport, url, headers, cancels):
     with case("what the client sends is redacted"):
         r = d.call("echo", {"message": "write to bob@example.com"})
         until("it is sent", lambda: "write to [redacted:email]" in
-              server.calls("echo")[-1]["message"])
+              str(server.calls("echo")[-1]["message"]))
         hasnt(json.dumps(server.calls("echo")), "bob@example.com")
         hasnt(json.dumps(r), "bob@example.com")
         hasnt(gw.events_file.read_text(), "bob@example.com")

@@ -13,8 +13,8 @@ import time
 
 import sdkcases
 import toolchains
-from support import (ASAN, SLOW, Certificates, Gateway, Suite, check, connect, curl,
-                     equal, has, hasnt, until)
+from support import (ASAN, SLOW, Certificates, Gateway, Suite, check,
+                     connect, curl, equal, has, hasnt, until)
 from upstreams import Upstream
 
 HERE = pathlib.Path(__file__).resolve().parent / "sdk/onramps"

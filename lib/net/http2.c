@@ -12,6 +12,7 @@
 #include "http2_impl.h"
 
 #define OTEXT_MAX (256u << 10)	/* a head of ours */
+#define OTEXT_STEP 16384	/* of what may be a head and a body behind it */
 #define FRAME 16384u
 
 /* --- small helpers ------------------------------------------------------------- */
@@ -783,6 +784,8 @@ write_head(struct http2_stream *st, const void *p, size_t n)
 	size_t before = st->otext.len, used;
 	enum http1_result r;
 
+	if (n > OTEXT_STEP)
+		n = OTEXT_STEP;
 	if (buf_add(&st->otext, p, n) != 0)
 		return TLS_ERROR;
 	http1_head_init(&head);

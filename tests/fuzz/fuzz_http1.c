@@ -204,6 +204,15 @@ fuzz_uri(struct slice in)
 		    slice_find(in, SLICE("/./")) < 0 &&
 		    slice_chr(in, '\\') < 0 && slice_chr(in, '\0') < 0 &&
 		    !slice_ends(in, "/..") && !slice_ends(in, "/."));
+		/* Decoded where nothing needs encoding it stays normal, and
+		 * as it is. */
+		char *p = malloc(in.n), *q = malloc(in.n);
+		struct slice s = slice_make(p, http1_path_plain(in, p));
+
+		ASSERT(http1_path_normal(s, NULL));
+		ASSERT(slice_eq(s, slice_make(q, http1_path_plain(s, q))));
+		free(p);
+		free(q);
 	}
 	buf_init(&out, 1024);
 	if (http1_authority_parse(in, &x)) {

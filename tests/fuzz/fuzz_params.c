@@ -28,6 +28,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	ASSERT(!b.full);
 	ASSERT(json_index(&d, buf_slice(&b), NULL) == JSON_OK);
 	ASSERT(json_member(&d, 0, "query") != JSON_NONE);
+	ASSERT(!params_has(in, "_method") || n >= 7);
 	json_free(&d);
 	buf_free(&b);
 	return 0;

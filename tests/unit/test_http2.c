@@ -241,6 +241,36 @@ test_windows(void **st)
 	end();
 }
 
+/* A head and much of its body come in one write, as a whole result does. */
+static void
+test_head_with_body(void **st)
+{
+	static char text[600000];
+	size_t n = (size_t)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n"
+	    "Content-Length: 500000\r\n\r\n"), at = 0, got = 0;
+	struct http2_stream *c;
+	ssize_t last, k;
+
+	(void)st;
+	memset(text + n, 'x', 500000);
+	begin();
+	c = ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	talk();
+	for (int i = 0; i < 1000 && at < n + 500000; i++) {
+		k = http2_write(sv.users[0].st, text + at, n + 500000 - at);
+		assert_true(k > 0 || k == TLS_WANT_WRITE);
+		if (k > 0)
+			at += (size_t)k;
+		talk();
+		got += strlen(text_of(c, &last));
+		talk();
+	}
+	assert_int_equal(at, n + 500000);
+	assert_int_equal(got, n + 500000);
+	assert_int_equal(last, TLS_EOF);
+	end();
+}
+
 static void
 test_reset(void **st)
 {
@@ -535,6 +565,7 @@ main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_unknown_length),
 		cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_head_with_body),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_connection_goes),
 		cmocka_unit_test(test_refused),

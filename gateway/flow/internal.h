@@ -97,6 +97,7 @@ struct spares {
 };
 
 struct flow;
+struct exchange;
 
 struct arena *spare_arena(struct flow *f);
 void spare_arena_back(struct flow *f, struct arena *a);
@@ -106,9 +107,9 @@ void spare_doc(struct flow *f, struct json_doc *d);
 void spare_doc_back(struct flow *f, struct json_doc *d);
 /* An empty buffer for an event of at most max bytes, until the next call. */
 struct buf *spare_event(struct flow *f, size_t max);
-/* A long stream has given back what it does not need; once a second, what many
- * of them have left goes back to the system. */
-void spare_settled(struct flow *f);
+/* A long stream begins: gives back what it does not need. Once a second, what
+ * many of them have left goes back to the system. */
+void spare_settle(struct exchange *ex);
 void spare_second(struct flow *f);
 
 /* ---- asking another role: answers come by number ------------------------- */

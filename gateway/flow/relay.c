@@ -591,20 +591,6 @@ on_complete(struct exchange *ex)
 	exchange_resume(ex);
 }
 
-/* An event stream may stay open for hours: what it does not need goes. */
-static void
-settle(struct exchange *ex)
-{
-	if (ex->c->in.len == 0)
-		buf_wipe_free(&ex->c->in);
-	spare_doc_back(ex->f, &ex->doc);	/* the request has gone */
-	ex->req = http1_head_trim(ex->req);
-	ex->resp = http1_head_trim(ex->resp);
-	if (ex->c->s != NULL)		/* an inner one has none */
-		stream_trim(ex->c->s);
-	spare_settled(ex->f);
-}
-
 static void
 read_head(struct exchange *ex)
 {
@@ -648,7 +634,7 @@ read_head(struct exchange *ex)
 		}
 		buf_consume(&ex->uin, used);
 		if (ex->mode == RESP_SSE)
-			settle(ex);
+			spare_settle(ex);
 	}
 }
 

@@ -102,10 +102,18 @@ spare_event(struct flow *f, size_t max)
 	return b;
 }
 
+/* An event stream may stay open for hours: what it does not need goes. */
 void
-spare_settled(struct flow *f)
+spare_settle(struct exchange *ex)
 {
-	f->spares.settled++;
+	if (ex->c->in.len == 0)
+		buf_wipe_free(&ex->c->in);
+	spare_doc_back(ex->f, &ex->doc);	/* the request has gone */
+	ex->req = http1_head_trim(ex->req);
+	ex->resp = http1_head_trim(ex->resp);
+	if (ex->c->s != NULL)		/* an inner one has none */
+		stream_trim(ex->c->s);
+	ex->f->spares.settled++;
 }
 
 void

@@ -241,7 +241,8 @@ stdio_take(struct exchange *ex, enum step_result read)
 
 	if (read != STEP_DONE || ex->stdio_ask == STDIO_CALL)
 		return read;
-	if (json_index(&ex->doc, buf_slice(&ex->body), NULL) != JSON_OK) {
+	if (json_index(&ex->doc, buf_slice(&ex->body),
+	    &json_limits_inside) != JSON_OK) {
 		ex->refusal_status = 400;
 		return exchange_refuse(ex, REASON_UNPARSEABLE, "(%s)",
 		    json_error_text(ex->doc.error));

@@ -246,16 +246,6 @@ class Tunnel:
 
 tunnel = Tunnel(f"localhost:{nginx.port}")
 
-with suite.case("node:http2 through CONNECT, 30 calls at once"):
-    calls = [json.dumps(call("echo", {"n": n}, id=n)) for n in range(30)]
-    p = subprocess.run(
-        ["node", str(pathlib.Path(__file__).parent / "sdk/http2.mjs"),
-         f"127.0.0.1:{gw.proxy_port}", AT, token, str(gw.ca()), "/mcp",
-         *calls], capture_output=True, text=True, timeout=60 * SLOW)
-    got = [json.loads(l) for l in p.stdout.splitlines()]
-    equal([g.get("status") for g in got], [200] * 30, p.stdout + p.stderr)
-    equal([json.loads(g["text"])["id"] for g in got], list(range(30)), "ids")
-
 with suite.case("nghttp, 20 requests at once"):
     p = subprocess.run(
         ["nghttp", "-ns", "-m", "20", "-H",

@@ -415,13 +415,17 @@ aggregate_lost(struct exchange *ex)
 	bool nothing_ran = ex->resp->status == 404 ||
 	    ex->action.operation != ACTION_CALL;
 
-	if (up->state == AGG_OPEN) {
+	/* What opens a session is not sent again; a call that finds another
+	 * call opening one waits for it. */
+	bool opens = up->state != AGG_OPEN &&
+	    ex->action.operation == ACTION_PROTOCOL;
+
+	if (up->state == AGG_OPEN)
 		forget(up);
-		if (nothing_ran && !ex->agg_retried) {
-			ex->agg_retried = true;
-			resend_soon(ex);
-			return NULL;
-		}
+	if (nothing_ran && !opens && !ex->agg_retried) {
+		ex->agg_retried = true;
+		resend_soon(ex);
+		return NULL;
 	}
 	return ex->resp->status == 404 ?
 	    "(it has lost the session that this call was made in)" :

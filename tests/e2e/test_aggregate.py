@@ -368,6 +368,19 @@ with suite.case("/mcp: a server that forgot its sessions gets new ones"):
     fresh.sessions.clear()
     has(json.dumps(all_.call("notes__search", q="x")), "notes:search")
     equal(all_.tools(), NAMES)
+    notes.sessions.clear()
+    answers = []
+
+    def once(i):
+        c = Client("/mcp", token)
+        c.sid, c.n = all_.sid, 100 + i
+        answers.append(json.dumps(c.call("notes__slow", steps=1)))
+    threads = [threading.Thread(target=once, args=(i,)) for i in range(5)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(30 * SLOW)
+    equal(["notes:slow" in a for a in answers], [True] * 5, answers)
     until("no call was decided twice", lambda: len(gw.events(
         type="call.decision", method="tools/call", tool="search")) == 3)
 

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "http2_impl.h"
 
+#define DRAIN_MAX 32768	/* of a request that is answered already */
 #define OTEXT_MAX (256u << 10)	/* a head of ours */
 #define OTEXT_STEP 16384	/* of what may be a head and a body behind it */
 #define FRAME 16384u
@@ -104,6 +105,7 @@ unlink_stream(struct http2_stream *st)
 {
 	list_remove(&st->link);
 	st->h->nstreams--;
+	st->h->ndraining -= st->draining;
 	st->h = NULL;
 }
 
@@ -301,6 +303,15 @@ on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t *p,
 
 	(void)flags;
 	(void)ctx;
+	if (st != NULL && st->user == NULL && st->draining) {
+		/* The stream's own window is not opened again. */
+		(void)nghttp2_session_consume_connection(s, n);
+		st->drained += n;
+		if (st->drained > DRAIN_MAX)
+			(void)nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE,
+			    id, NGHTTP2_NO_ERROR);
+		return 0;
+	}
 	/* A window of data at most: more is the peer's fault. */
 	if (st == NULL || st->user == NULL || buf_add(&st->body, p, n) != 0) {
 		(void)nghttp2_session_consume(s, id, n);
@@ -351,8 +362,9 @@ on_close(nghttp2_session *s, int32_t id, uint32_t code, void *ctx)
 	return 0;
 }
 
-/* Our own frames: an answer to a request that is not all here ends the
- * request too (RFC 9113, 8.1). */
+/* Our own frames. An answer to a request that is not all here ends it, too,
+ * but not by RST_STREAM at once, as RFC 9113, 8.1 allows: clients that are
+ * still sending then lose the answer (curl 7.88). */
 static int
 on_sent(nghttp2_session *s, const nghttp2_frame *f, void *ctx)
 {
@@ -376,9 +388,10 @@ on_sent(nghttp2_session *s, const nghttp2_frame *f, void *ctx)
 	    (f->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 || st == NULL)
 		return 0;
 	st->end_sent = true;
-	if (h->server && !st->in_end)
-		(void)nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, st->id,
-		    NGHTTP2_NO_ERROR);
+	if (h->server && !st->in_end && !st->draining) {
+		st->draining = true;
+		h->ndraining++;
+	}
 	return 0;
 }
 
@@ -641,7 +654,7 @@ http2_goaway(struct http2 *h)
 unsigned
 http2_open_streams(const struct http2 *h)
 {
-	return h->nstreams;
+	return h->nstreams - h->ndraining;
 }
 
 bool

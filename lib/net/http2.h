@@ -84,6 +84,8 @@ int http2_fill(struct http2 *h, struct buf *out) MUST_USE;
 bool http2_done(const struct http2 *h);
 /* GOAWAY: streams that run go on, new ones are not taken. */
 void http2_goaway(struct http2 *h);
+/* Without those that are answered, and whose request is thrown away up to
+ * 32 KiB: they do not keep a connection. */
 unsigned http2_open_streams(const struct http2 *h);
 /* The peer is in the middle of a field section. */
 bool http2_in_headers(const struct http2 *h);

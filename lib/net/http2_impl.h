@@ -42,6 +42,8 @@ struct http2_stream {
 	struct http1_body obody;
 	enum http2_out state;
 	bool deferred, want_write, submitted, head_sent, end_sent;
+	bool draining;			/* answered; the rest is thrown away, */
+	size_t drained;			/* so much of it was */
 	bool ours;			/* we reset it */
 	bool refused;			/* ... and said why */
 
@@ -63,7 +65,7 @@ struct http2 {
 	bool extended;			/* :protocol was seen */
 	struct http2_limits lim;
 	struct list streams;
-	unsigned nstreams;
+	unsigned nstreams, ndraining;
 	unsigned credit;		/* WINDOW_UPDATEs that answer DATA */
 	struct bucket resets, noise;
 	uint8_t hd[9];			/* of the frame being read */

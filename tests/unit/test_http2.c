@@ -307,6 +307,53 @@ test_reset(void **st)
 	end();
 }
 
+/* An answer before the request is all there is not followed by RST_STREAM at
+ * once: the rest may come, up to a bound, and keeps no connection. */
+static void
+test_answered_early(void **st)
+{
+	static char more[70000];
+	ssize_t last;
+
+	(void)st;
+	for (int much = 0; much < 2; much++) {
+		size_t n = much ? 60000 : 20000, at = 0;
+		char head[100];
+
+		begin();
+		snprintf(head, sizeof(head), "POST /a HTTP/1.1\r\nHost: x\r\n"
+		    "Content-Length: %zu\r\n\r\n", n);
+		struct http2_stream *c = ask(head);
+
+		talk();
+		assert_true(say(sv.users[0].st, "HTTP/1.1 401 Unauthorized\r\n"
+		    "Content-Length: 2\r\n\r\nno") > 0);
+		http2_end(sv.users[0].st);
+		talk();
+		http2_stream_free(sv.users[0].st);
+		sv.users[0].st = NULL;
+		assert_int_equal(http2_open_streams(sv.h), 0);
+		talk();
+		assert_string_equal(text_of(c, &last), "HTTP/1.1 401 Unauthorized\r\n"
+		    "content-length: 2\r\n\r\nno");
+		memset(more, 'x', n);
+		while (at < n) {
+			ssize_t k = http2_write(c, more + at, n - at);
+
+			if (k <= 0)
+				break;
+			at += (size_t)k;
+			talk();
+		}
+		assert_int_equal(at == n, !much);
+		talk();
+		assert_true(cl.users[0].events & HTTP2_CLOSED);
+		assert_int_equal(http2_open_streams(sv.h), 0);
+		assert_int_equal(sv.refused + cl.refused, 0);
+		end();
+	}
+}
+
 static void
 test_connection_goes(void **st)
 {
@@ -567,6 +614,7 @@ main(void)
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_head_with_body),
 		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_answered_early),
 		cmocka_unit_test(test_connection_goes),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_room),

@@ -42,9 +42,7 @@ def prefer(pid, priority=10):
     """Other work of the machine shall disturb little: subjects, load and
     origin all run round robin before it, where root may say so."""
     try:
-        if os.environ.get("PORTREEVE_BENCH_SCHED") == "nice":
-            os.setpriority(os.PRIO_PROCESS, pid, -2 - priority)
-        elif ROOTLY:
+        if ROOTLY:
             os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(priority))
     except OSError:
         pass

@@ -1,10 +1,9 @@
 /* connector - see connector.h: what roles do with the compiled registry. */
 #include "connector.h"
 #include "connector_builtin.h"
+#include "connector_words.h"
 
 #include <stdlib.h>
-
-#include "pack.h"
 
 #define AGGREGATE_LOG 65536
 
@@ -60,16 +59,6 @@ unpack_off(struct unpack *u)
 	return off;
 }
 
-static void
-unpack_words(struct unpack *u, struct connector_words *w)
-{
-	uint32_t n = unpack_count(u, 4);
-
-	w->v = base_calloc(n + 1, sizeof(*w->v));
-	for (; w->n < n; w->n++)
-		w->v[w->n] = unpack_strdup(u);
-}
-
 static struct connector_stdio *
 unpack_stdio(struct unpack *u)
 {
@@ -81,19 +70,11 @@ unpack_stdio(struct unpack *u)
 	s->digest = unpack_strdup(u);
 	s->directory = unpack_strdup(u);
 	s->network = unpack_u8(u) == 1;
-	unpack_words(u, &s->command);
-	unpack_words(u, &s->read);
-	unpack_words(u, &s->allow);
-	unpack_words(u, &s->env);
+	connector_words_unpack(u, &s->command);
+	connector_words_unpack(u, &s->read);
+	connector_words_unpack(u, &s->allow);
+	connector_words_unpack(u, &s->env);
 	return s;
-}
-
-static void
-free_words(struct connector_words *w)
-{
-	for (size_t i = 0; i < w->n; i++)
-		free(w->v[i]);
-	free(w->v);
 }
 
 static void
@@ -103,10 +84,10 @@ free_stdio(struct connector_stdio *s)
 		return;
 	free(s->digest);
 	free(s->directory);
-	free_words(&s->command);
-	free_words(&s->read);
-	free_words(&s->allow);
-	free_words(&s->env);
+	connector_words_free(&s->command);
+	connector_words_free(&s->read);
+	connector_words_free(&s->allow);
+	connector_words_free(&s->env);
 	free(s);
 }
 

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
+#include "connector_words.h"
 #include "gateask.h"
-#include "pack.h"
 
 #define WORDS_MAX 64
 #define RAISES_MAX 256
@@ -183,22 +183,14 @@ connector_builtin_read(const struct yaml_doc *d, const struct yaml_node *root,
 
 /* --- the packed form --------------------------------------------------------- */
 
-static void
-pack_words(struct buf *b, const struct connector_words *w)
-{
-	pack_u32(b, (uint32_t)w->n);
-	for (size_t i = 0; i < w->n; i++)
-		pack_str(b, w->v[i]);
-}
-
 void
 connector_builtin_pack(struct buf *b, const struct connector_builtin *v)
 {
 	pack_u8(b, v != NULL);
 	if (v == NULL)
 		return;
-	pack_words(b, &v->device_classes);
-	pack_words(b, &v->environments);
+	connector_words_pack(b, &v->device_classes);
+	connector_words_pack(b, &v->environments);
 	pack_u32(b, (uint32_t)v->nraises);
 	for (size_t i = 0; i < v->nraises; i++) {
 		pack_str(b, v->raises[i].device_class);
@@ -206,16 +198,6 @@ connector_builtin_pack(struct buf *b, const struct connector_builtin *v)
 		pack_str(b, v->raises[i].tool);
 		pack_u8(b, (uint8_t)v->raises[i].to);
 	}
-}
-
-static void
-unpack_words(struct unpack *u, struct connector_words *w)
-{
-	uint32_t n = unpack_count(u, 4);
-
-	w->v = base_calloc(n + 1, sizeof(*w->v));
-	for (; w->n < n; w->n++)
-		w->v[w->n] = unpack_strdup(u);
 }
 
 struct connector_builtin *
@@ -227,8 +209,8 @@ connector_builtin_unpack(struct unpack *u)
 	if (unpack_u8(u) == 0)
 		return NULL;
 	v = base_calloc(1, sizeof(*v));
-	unpack_words(u, &v->device_classes);
-	unpack_words(u, &v->environments);
+	connector_words_unpack(u, &v->device_classes);
+	connector_words_unpack(u, &v->environments);
 	n = unpack_count(u, 13);
 	v->raises = base_calloc(n + 1, sizeof(*v->raises));
 	for (; v->nraises < n; v->nraises++) {
@@ -247,21 +229,13 @@ connector_builtin_unpack(struct unpack *u)
 	return v;
 }
 
-static void
-free_words(struct connector_words *w)
-{
-	for (size_t i = 0; i < w->n; i++)
-		free(w->v[i]);
-	free(w->v);
-}
-
 void
 connector_builtin_free(struct connector_builtin *v)
 {
 	if (v == NULL)
 		return;
-	free_words(&v->device_classes);
-	free_words(&v->environments);
+	connector_words_free(&v->device_classes);
+	connector_words_free(&v->environments);
 	for (size_t i = 0; i < v->nraises; i++) {
 		free(v->raises[i].device_class);
 		free(v->raises[i].environment);

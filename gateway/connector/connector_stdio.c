@@ -1,7 +1,7 @@
 /* connector_stdio - see connector_stdio.h. */
 #include "connector_stdio.h"
 
-#include "pack.h"
+#include "connector_words.h"
 
 #define WORDS_MAX 256
 
@@ -119,14 +119,6 @@ connector_stdio_none(const struct yaml_doc *d, const struct yaml_node *root,
 	return 0;
 }
 
-static void
-pack_words(struct buf *b, const struct connector_words *w)
-{
-	pack_u32(b, (uint32_t)w->n);
-	for (size_t i = 0; i < w->n; i++)
-		pack_str(b, w->v[i]);
-}
-
 void
 connector_stdio_pack(struct buf *b, const struct connector_stdio *s)
 {
@@ -136,8 +128,8 @@ connector_stdio_pack(struct buf *b, const struct connector_stdio *s)
 	pack_str(b, s->digest);
 	pack_str(b, s->directory);
 	pack_u8(b, s->network);
-	pack_words(b, &s->command);
-	pack_words(b, &s->read);
-	pack_words(b, &s->allow);
-	pack_words(b, &s->env);
+	connector_words_pack(b, &s->command);
+	connector_words_pack(b, &s->read);
+	connector_words_pack(b, &s->allow);
+	connector_words_pack(b, &s->env);
 }

@@ -277,15 +277,6 @@ open_stream(struct exchange *ex)
 	return STEP_WAIT;
 }
 
-static void
-to_nobody(void *ctx, struct conn *c, struct slice data, bool end)
-{
-	(void)ctx;
-	(void)c;
-	(void)data;
-	(void)end;
-}
-
 static enum step_result
 end_session(struct exchange *ex)
 {
@@ -296,7 +287,8 @@ end_session(struct exchange *ex)
 		    strcmp(up->view, ex->view->name) == 0)
 			(void)agg_send(ex->c, ex->agg, http1_field_known(
 			    ex->req, HTTP1_F_AUTHORIZATION), up->connector,
-			    "DELETE", slice_make(NULL, 0), to_nobody, NULL);
+			    "DELETE", slice_make(NULL, 0), conn_to_nobody,
+			    NULL);
 	}
 	agg_end(ex->agg);
 	relay_local(ex, 200, slice_make(NULL, 0));

@@ -742,8 +742,8 @@ conn_inner(struct conn *outer, const struct exchange *like, struct slice body,
 	return conn_inner_of(outer, like, "application/json", body, fn, ctx);
 }
 
-static void
-to_nobody(void *ctx, struct conn *c, struct slice data, bool end)
+void
+conn_to_nobody(void *ctx, struct conn *c, struct slice data, bool end)
 {
 	(void)ctx;
 	(void)c;
@@ -770,7 +770,7 @@ conn_inner_drop(struct conn *c)
 {
 	if (c->closed)
 		return;
-	c->inner = to_nobody;
+	c->inner = conn_to_nobody;
 	c->inner_ctx = NULL;
 	loop_soon_cancel(c->f->loop, c);
 	loop_soon(c->f->loop, on_drop, c);

@@ -264,6 +264,8 @@ struct conn *conn_inner(struct conn *c, const struct exchange *like,
 /* The same with another Content-Type than JSON's. */
 struct conn *conn_inner_of(struct conn *c, const struct exchange *like,
     const char *type, struct slice body, inner_fn *fn, void *ctx);
+/* An inner_fn that listens to nothing. */
+void conn_to_nobody(void *ctx, struct conn *c, struct slice data, bool end);
 /* Nobody waits for its answer any more: its agent has gone. */
 void conn_inner_drop(struct conn *c);
 /* The same with a whole message (head and body) on a connection like c. */

@@ -2,6 +2,7 @@
 """POST /v1/gate: an agent's built-in tools, which no proxy sees. A harness of
 our own in raw HTTP, the example clients of docs/guides/builtin-tools.md as
 they are printed there, and a proxy that is killed under an open call."""
+import contextlib
 import http.client
 import json
 import os
@@ -359,12 +360,17 @@ with suite.case("requests that are not as they should be are refused by name"):
     equal(api.report(call)[0], 200, "it was still there")
     big = Api(gw, token)
     refused(big.ask("read_file", {"x": "y" * 70000}), 413, "body-too-large")
-    big.c.request("POST", "/v1/gate", iter([b'{"tool": "', *[b"y" * 4096] * 20]),
-                  {"Authorization": "Bearer " + token, "Content-Type":
-                   "application/json", "Transfer-Encoding": "chunked"},
-                  encode_chunked=True)
-    r = big.c.getresponse()
-    refused((r.status, json.loads(r.read())), 413, "body-too-large")
+    # Answered, and closed, before all of it is sent: what comes is read as it is.
+    text = b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in
+                    [b'{"tool": "', *[b"y" * 4096] * 20])
+    with socket.create_connection(("127.0.0.1", gw.mount_port), 20) as k:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            k.sendall(b"POST /v1/gate HTTP/1.1\r\nHost: x\r\nAuthorization: "
+                      b"Bearer " + token.encode() + b"\r\nContent-Type: "
+                      b"application/json\r\nTransfer-Encoding: chunked\r\n"
+                      b"\r\n" + text + b"0\r\n\r\n")
+        got = k.recv(65536)
+    has(got.decode(), "HTTP/1.1 413", "body-too-large")
     refused(api.ask("read_file", {"deep": json.loads("[" * 120 + "]" * 120)}),
             400, "unparseable")
     refused(api.send("POST", "/v1/gate", good, Content_Type="text/plain"),
